@@ -32,10 +32,7 @@ export function underDeadline<T>(ms: number, work: () => T): T {
   return context.with(withDeadline(context.active(), performance.now() + ms), work)
 }
 
-export function withForwarded(
-  parent: Context,
-  headers: Readonly<Record<string, string>>,
-): Context {
+export function withForwarded(parent: Context, headers: Readonly<Record<string, string>>): Context {
   return parent.setValue(FORWARDED, headers)
 }
 

@@ -183,10 +183,7 @@ export interface Quota {
 const MAX_TENANTS = 10_000
 
 /** A token bucket per tenant, of this replica: `perSecond` on average and at most that many at once. */
-export function createQuota(
-  perSecond: number,
-  now: () => number = () => performance.now(),
-): Quota {
+export function createQuota(perSecond: number, now: () => number = () => performance.now()): Quota {
   const buckets = new Map<string, { tokens: number; at: number }>()
 
   function take(tenant: string): boolean {

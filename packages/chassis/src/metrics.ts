@@ -19,13 +19,13 @@ export interface Metrics {
     seconds: number,
     span: Span | undefined,
   ): void
+  /** Called before each scrape: for counts that are kept elsewhere. */
+  onScrape(update: () => void): void
   expose(): Promise<string>
 }
 
 /** Seconds; the upper ones are the deadlines of the order path. */
-const BUCKETS = [
-  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1, 1.7, 2.5, 5, 10.5,
-]
+const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1, 1.7, 2.5, 5, 10.5]
 
 export function createMetrics(): Metrics {
   const registry = new Registry(Registry.OPENMETRICS_CONTENT_TYPE)
@@ -105,12 +105,20 @@ export function createMetrics(): Metrics {
     })
   }
 
+  const updates: (() => void)[] = []
+
+  function expose(): Promise<string> {
+    for (const update of updates) update()
+    return registry.metrics()
+  }
+
   return {
     contentType: registry.contentType,
     counter,
     gauge,
     labelledGauge,
     observeRequest,
-    expose: () => registry.metrics(),
+    onScrape: (update) => void updates.push(update),
+    expose,
   }
 }

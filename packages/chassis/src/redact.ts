@@ -4,9 +4,14 @@
  * 13 to 19 digits, first 2–6 (ISO/IEC 7812), bounded by something that is no digit.
  * Groups parted by one space or hyphen count: that is how people type them.
  */
-const CANDIDATE = /(?<![0-9])[2-6](?:[ -]?[0-9]){12,18}(?![0-9])/g
+const CANDIDATE = /(?<![0-9])[2-6](?:[ -]?[0-9]){12,18}(?![0-9])/
 
-const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+const UUID_OR_CANDIDATE = new RegExp(
+  `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|${CANDIDATE.source}`,
+  'gi',
+)
 
 /** The check digit of ISO/IEC 7812-1, Annex B. */
 function passesLuhn(digits: string): boolean {
@@ -19,17 +24,15 @@ function passesLuhn(digits: string): boolean {
   return sum % 10 === 0
 }
 
-/** Random UUIDs pass Luhn now and then, so they are left alone. */
+/** Random UUIDs pass Luhn now and then, so they are stepped over. */
 function scan(text: string, replace: (match: string) => string): string {
-  const uuids: string[] = []
-  const withoutUuids = text.replace(UUID, (uuid) => {
-    uuids.push(uuid)
-    return '\u0000'
-  })
-  const scanned = withoutUuids.replace(CANDIDATE, (match) =>
-    passesLuhn(match.replace(/[ -]/g, '')) ? replace(match) : match,
+  return text.replace(UUID_OR_CANDIDATE, (match) =>
+    match.includes('-') && UUID.test(match)
+      ? match
+      : passesLuhn(match.replace(/[ -]/g, ''))
+        ? replace(match)
+        : match,
   )
-  return scanned.replace(/\u0000/g, () => uuids.shift() ?? '')
 }
 
 export function containsPan(text: string): boolean {

@@ -1,5 +1,5 @@
 /** Schemas and problems of inventory-service. */
-import { defineProblem } from '@oms/problem/problem.ts'
+import { defineProblem } from '@oms/problem/problem'
 import { type Static, Type } from 'typebox'
 import { Lines, OrderId } from './order.ts'
 

@@ -1,5 +1,5 @@
 /** Schemas and problems of order-service. */
-import { defineProblem } from '@oms/problem/problem.ts'
+import { defineProblem } from '@oms/problem/problem'
 import { type Static, Type } from 'typebox'
 import { UUID_PATTERN } from './identity.ts'
 import { AmountMinor, Currency } from './money.ts'

@@ -1,5 +1,5 @@
 /** Schemas and problems of payment-service. */
-import { defineProblem } from '@oms/problem/problem.ts'
+import { defineProblem } from '@oms/problem/problem'
 import { type Static, Type } from 'typebox'
 import { AmountMinor, Currency } from './money.ts'
 import { OrderId, PaymentToken } from './order.ts'
