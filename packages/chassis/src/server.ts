@@ -325,7 +325,7 @@ function useStrictBodies(server: Server): void {
     { parseAs: 'string' },
     (request, body, done) => {
       if (body === '') done(null, {})
-      else parse(request, body as string, done)
+      else void parse(request, body as string, done)
     },
   )
   server.addHook('preValidation', async (request) => {
