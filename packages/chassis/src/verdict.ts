@@ -1,0 +1,82 @@
+/** Waiting for an answer that another request, replica or loop is about to write. */
+import { inBackground, remainingMs } from './context.ts'
+
+/** 1.5 s: a caller that repeats itself waits this long for the first try's end, then hears 202. */
+const MAX_WAIT_MS = 1500
+/** What is left of the deadline for the way back. */
+const RETURN_MS = 200
+const FIRST_READ_MS = 50
+const SLOWEST_READ_MS = 200
+
+/** Work of this process by key, so that a duplicate shares the promise before it asks the database. */
+export interface InFlight<T> {
+  /** Runs `work` in the background of the request and keeps it findable until it ends. */
+  track(key: string, work: Promise<T>): Promise<T>
+  get(key: string): Promise<T> | undefined
+}
+
+export function createInFlight<T>(): InFlight<T> {
+  const running = new Map<string, Promise<T>>()
+
+  function track(key: string, work: Promise<T>): Promise<T> {
+    const tracked = work.finally(() => {
+      if (running.get(key) === tracked) running.delete(key)
+    })
+    tracked.catch(() => undefined)
+    running.set(key, tracked)
+    inBackground(tracked)
+    return tracked
+  }
+
+  return { track, get: (key) => running.get(key) }
+}
+
+function after(ms: number): { readonly elapsed: Promise<undefined>; cancel(): void } {
+  let timer: NodeJS.Timeout | undefined
+  const elapsed = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms)
+  })
+  return { elapsed, cancel: () => clearTimeout(timer) }
+}
+
+/** The result of `work`, or `undefined` when the request must be answered first; the work goes on. */
+export async function withinDeadline<T>(
+  work: Promise<T>,
+  reserveMs = 0,
+): Promise<T | undefined> {
+  const left = remainingMs() - reserveMs
+  if (left === Number.POSITIVE_INFINITY) return work
+  const timer = after(Math.max(0, left))
+  try {
+    return await Promise.race([work, timer.elapsed])
+  } finally {
+    timer.cancel()
+  }
+}
+
+/**
+ * Re-reads until `isFinal`, at 50 → 200 ms, for at most 1.5 s or the deadline less 200 ms, whichever is less.
+ * Returns the last that was read, final or not.
+ */
+export async function awaitVerdict<T>(
+  current: T,
+  isFinal: (value: T) => boolean,
+  read: () => Promise<T>,
+  inProcess?: Promise<T>,
+): Promise<T> {
+  const until = performance.now() + Math.min(MAX_WAIT_MS, remainingMs() - RETURN_MS)
+  let latest = current
+  for (let pause = FIRST_READ_MS; !isFinal(latest); pause = Math.min(SLOWEST_READ_MS, pause * 2)) {
+    const left = until - performance.now()
+    if (left <= 0) return latest
+    const timer = after(Math.min(pause, left))
+    const told = await Promise.race([
+      timer.elapsed,
+      ...(inProcess === undefined ? [] : [inProcess.catch(() => undefined)]),
+    ])
+    timer.cancel()
+    if (told !== undefined && isFinal(told)) return told
+    latest = await read()
+  }
+  return latest
+}
