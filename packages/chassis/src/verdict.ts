@@ -40,10 +40,7 @@ function after(ms: number): { readonly elapsed: Promise<undefined>; cancel(): vo
 }
 
 /** The result of `work`, or `undefined` when the request must be answered first; the work goes on. */
-export async function withinDeadline<T>(
-  work: Promise<T>,
-  reserveMs = 0,
-): Promise<T | undefined> {
+export async function withinDeadline<T>(work: Promise<T>, reserveMs = 0): Promise<T | undefined> {
   const left = remainingMs() - reserveMs
   if (left === Number.POSITIVE_INFINITY) return work
   const timer = after(Math.max(0, left))
@@ -79,4 +76,22 @@ export async function awaitVerdict<T>(
     latest = await read()
   }
   return latest
+}
+
+/** Waiting by key: duplicates in this process share one piece of work. */
+export interface Patience {
+  /** Starts `work` in the background of the request; its result, or `undefined` when the answer is due first. */
+  within<T>(key: string, work: () => Promise<T>): Promise<T | undefined>
+  /** `awaitVerdict`, woken early by work under the same key. */
+  until<T>(key: string, current: T, done: (value: T) => boolean, read: () => Promise<T>): Promise<T>
+}
+
+export function createPatience(): Patience {
+  const inFlight = createInFlight<unknown>()
+  return {
+    within: <T>(key: string, work: () => Promise<T>) =>
+      withinDeadline(inFlight.track(key, work()) as Promise<T>),
+    until: <T>(key: string, current: T, done: (value: T) => boolean, read: () => Promise<T>) =>
+      awaitVerdict(current, done, read, inFlight.get(key) as Promise<T> | undefined),
+  }
 }

@@ -303,7 +303,12 @@ RETURNS TABLE (processing bigint, stuck bigint) LANGUAGE sql STABLE SECURITY DEF
          (SELECT count(*) FROM oms.refund r WHERE r.state = 3 AND NOT EXISTS (
             SELECT FROM oms.refund n WHERE (n.tenant_id, n.order_id) = (r.tenant_id, r.order_id) AND n.refund_no > r.refund_no))
 $$;
-${['claim_due_charges(integer)', 'claim_due_refunds(integer)', 'tenants_of_payment(uuid)', 'payment_gauges()']
+${[
+  'claim_due_charges(integer)',
+  'claim_due_refunds(integer)',
+  'tenants_of_payment(uuid)',
+  'payment_gauges()',
+]
   .map(
     (name) => `
 REVOKE ALL ON FUNCTION oms.${name} FROM PUBLIC;
