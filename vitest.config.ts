@@ -10,6 +10,7 @@ export default defineConfig({
             '{services,packages}/*/test/**/*.test.ts',
             '{processor,audit}/test/**/*.test.ts',
           ],
+          globalSetup: 'packages/chassis/src/testing-postgres.ts',
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },

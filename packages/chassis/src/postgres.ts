@@ -193,6 +193,7 @@ async function retryWhileStarting<T>(work: () => Promise<T>): Promise<T> {
 export async function migrate(
   config: DatabaseConfig,
   migrations: Readonly<Record<string, Migration>>,
+  tell: (line: string) => void = (line) => void process.stdout.write(`${line}\n`),
 ): Promise<void> {
   const pool = new pg.Pool({ ...connection(config), max: 1 })
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
@@ -203,7 +204,7 @@ export async function migrate(
       provider: { getMigrations: async () => ({ ...migrations }) },
     }).migrateToLatest()
     for (const { migrationName, status } of results ?? [])
-      process.stdout.write(`migration ${migrationName}: ${status.toLowerCase()}\n`)
+      tell(`migration ${migrationName}: ${status.toLowerCase()}`)
     if (error !== undefined) throw error
     // The services compare their version with this table.
     await sql`GRANT SELECT ON ${sql.table(`${SCHEMA}.kysely_migration`)} TO PUBLIC`.execute(db)

@@ -5,8 +5,9 @@
 import pg from 'pg'
 
 export interface ProvisionOptions {
-  /** Also the name of the service's role; the others are it with `_owner` and `_sweeper`. */
   readonly database: string
+  /** The service's role; the others are it with `_owner` and `_sweeper`. The database's name where absent. */
+  readonly role?: string
   readonly servicePassword: string
   readonly ownerPassword: string
   /** Milliseconds one statement may take. */
@@ -18,38 +19,35 @@ export async function provisionDatabase(
   superuserUrl: (database: string) => string,
   options: ProvisionOptions,
 ): Promise<void> {
-  const { database } = options
+  const { database, role = database } = options
   const admin = new pg.Client(superuserUrl('postgres'))
   await admin.connect()
   try {
-    await admin.query(rolesSql(options))
+    await admin.query(rolesSql(role, options))
     const found = await admin.query('SELECT 1 FROM pg_database WHERE datname = $1', [database])
-    if (found.rowCount === 0)
-      await admin.query(`CREATE DATABASE ${database} OWNER ${database}_owner`)
+    if (found.rowCount === 0) await admin.query(`CREATE DATABASE ${database} OWNER ${role}_owner`)
     await admin.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`)
-    await admin.query(`GRANT CONNECT ON DATABASE ${database} TO ${database}`)
+    await admin.query(`GRANT CONNECT ON DATABASE ${database} TO ${role}, ${role}_owner`)
   } finally {
     await admin.end()
   }
   const inside = new pg.Client(superuserUrl(database))
   await inside.connect()
   try {
-    await inside.query(schemaSql(database))
+    await inside.query(schemaSql(role))
   } finally {
     await inside.end()
   }
 }
 
-function rolesSql({
-  database,
-  servicePassword,
-  ownerPassword,
-  statementTimeoutMs,
-}: ProvisionOptions): string {
+function rolesSql(
+  role: string,
+  { servicePassword, ownerPassword, statementTimeoutMs }: ProvisionOptions,
+): string {
   const roles = [
-    { name: database, attributes: `LOGIN PASSWORD ${pg.escapeLiteral(servicePassword)}` },
-    { name: `${database}_owner`, attributes: `LOGIN PASSWORD ${pg.escapeLiteral(ownerPassword)}` },
-    { name: `${database}_sweeper`, attributes: 'NOLOGIN' },
+    { name: role, attributes: `LOGIN PASSWORD ${pg.escapeLiteral(servicePassword)}` },
+    { name: `${role}_owner`, attributes: `LOGIN PASSWORD ${pg.escapeLiteral(ownerPassword)}` },
+    { name: `${role}_sweeper`, attributes: 'NOLOGIN' },
   ]
   const settings = {
     lock_timeout: '400ms',
@@ -65,20 +63,18 @@ function rolesSql({
         ELSE CREATE ROLE ${name} ${attributes.replaceAll('$', '')}; END IF; END $$`,
     ),
     // The owner hands functions over to the sweeper role.
-    `GRANT ${database}_sweeper TO ${database}_owner`,
+    `GRANT ${role}_sweeper TO ${role}_owner`,
     ...Object.entries(settings).map(
-      ([name, value]) => `ALTER ROLE ${database} SET ${name} = '${value}'`,
+      ([name, value]) => `ALTER ROLE ${role} SET ${name} = '${value}'`,
     ),
   ].join(';\n')
 }
 
-function schemaSql(database: string): string {
+function schemaSql(role: string): string {
   return [
-    `CREATE SCHEMA IF NOT EXISTS oms AUTHORIZATION ${database}_owner`,
+    `CREATE SCHEMA IF NOT EXISTS oms AUTHORIZATION ${role}_owner`,
     'REVOKE ALL ON SCHEMA public FROM PUBLIC',
-    `GRANT USAGE ON SCHEMA oms TO ${database}`,
-    `GRANT USAGE, CREATE ON SCHEMA oms TO ${database}_sweeper`,
-    `ALTER ROLE ${database} IN DATABASE ${database} SET search_path = oms`,
-    `ALTER ROLE ${database}_owner IN DATABASE ${database} SET search_path = oms`,
+    `GRANT USAGE ON SCHEMA oms TO ${role}`,
+    `GRANT USAGE, CREATE ON SCHEMA oms TO ${role}_sweeper`,
   ].join(';\n')
 }
