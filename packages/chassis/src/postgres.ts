@@ -86,7 +86,9 @@ export function createPostgres(
 
 function connection(config: DatabaseConfig): pg.ClientConfig {
   const password = readSecret(config.DATABASE_PASSWORD_FILE)
-  return { connectionString: config.DATABASE_URL, ...(password === undefined ? {} : { password }) }
+  const url = new URL(config.DATABASE_URL)
+  if (password !== undefined) url.password = encodeURIComponent(password)
+  return { connectionString: url.href }
 }
 
 /** lock_not_available, query_canceled (a server-side time limit), deadlock_detected */

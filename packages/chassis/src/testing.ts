@@ -95,18 +95,20 @@ export async function createUpstream(): Promise<Upstream> {
     response.writeHead(500).end()
   }
   const received: Received[] = []
-  const server = createHttpServer(async (request, response) => {
+  const server = createHttpServer((request, response) => {
     const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk)
-    const text = Buffer.concat(chunks).toString('utf8')
-    const seen = {
-      method: request.method ?? '',
-      path: request.url ?? '',
-      headers: request.headers,
-      body: text === '' ? undefined : JSON.parse(text),
-    }
-    received.push(seen)
-    handle(seen, response)
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const text = Buffer.concat(chunks).toString('utf8')
+      const seen = {
+        method: request.method ?? '',
+        path: request.url ?? '',
+        headers: request.headers,
+        body: text === '' ? undefined : JSON.parse(text),
+      }
+      received.push(seen)
+      handle(seen, response)
+    })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo

@@ -1,5 +1,5 @@
 /** Waiting for an answer that another request, replica or loop is about to write. */
-import { inBackground, remainingMs } from './context.ts'
+import { inBackground, remainingMs, underDeadline } from './context.ts'
 
 /** 1.5 s: a caller that repeats itself waits this long for the first try's end, then hears 202. */
 const MAX_WAIT_MS = 1500
@@ -86,11 +86,12 @@ export interface Patience {
   until<T>(key: string, current: T, done: (value: T) => boolean, read: () => Promise<T>): Promise<T>
 }
 
-export function createPatience(): Patience {
+/** @param workMs what work may take: it outlives its caller, so the caller's deadline is not its own. */
+export function createPatience({ workMs }: { readonly workMs: number }): Patience {
   const inFlight = createInFlight<unknown>()
   return {
     within: <T>(key: string, work: () => Promise<T>) =>
-      withinDeadline(inFlight.track(key, work()) as Promise<T>),
+      withinDeadline(inFlight.track(key, underDeadline(workMs, work)) as Promise<T>),
     until: <T>(key: string, current: T, done: (value: T) => boolean, read: () => Promise<T>) =>
       awaitVerdict(current, done, read, inFlight.get(key) as Promise<T> | undefined),
   }

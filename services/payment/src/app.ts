@@ -66,7 +66,12 @@ export function buildApp(
   })
   const gateway =
     overrides.gateway ?? (simulated ? createSimulatedGateway() : createPaymentGateway(processor))
-  const dependencies = { payments, gateway, patience: createPatience(), log: alerts(server) }
+  const dependencies = {
+    payments,
+    gateway,
+    patience: createPatience({ workMs: PASS_DEADLINE_MS }),
+    log: alerts(server),
+  }
   const chargePayment = createChargePayment(dependencies)
   const refundPayment = createRefundPayment(dependencies)
 
