@@ -9,7 +9,7 @@ const FORWARDED = createContextKey('forwarded-headers')
 const BACKGROUND = createContextKey('background')
 
 /** What the caller needs on the way back, in ms: its remaining time less this is ours. */
-const RETURN_TRIP_MS = 50
+export const RETURN_TRIP_MS = 50
 
 /** @param deadlineAt instant on the monotonic clock of `performance.now()`, ms. */
 export function withDeadline(parent: Context, deadlineAt: number): Context {
@@ -20,11 +20,6 @@ export function withDeadline(parent: Context, deadlineAt: number): Context {
 export function remainingMs(): number {
   const deadlineAt = context.active().getValue(DEADLINE) as number | undefined
   return deadlineAt === undefined ? Number.POSITIVE_INFINITY : deadlineAt - performance.now()
-}
-
-/** What an upstream may take of it, ms. */
-export function remainingForUpstreamMs(): number {
-  return remainingMs() - RETURN_TRIP_MS
 }
 
 /** Runs `work` under its own time limit, the request's deadline left aside: for passes that outlive their caller. */

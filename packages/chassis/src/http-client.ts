@@ -7,7 +7,7 @@ import { SpanStatusCode } from '@opentelemetry/api'
 import type { TSchema } from 'typebox'
 import { Check } from 'typebox/value'
 import { Pool } from 'undici'
-import { forwardedHeaders, remainingForUpstreamMs } from './context.ts'
+import { forwardedHeaders, RETURN_TRIP_MS, remainingMs } from './context.ts'
 import type { Server } from './server.ts'
 import { clientSpan, traceHeaders } from './telemetry.ts'
 
@@ -25,6 +25,8 @@ export interface HttpClientOptions {
   readonly origin: string
   /** Header that carries the remaining ms; none for third parties. */
   readonly deadlineHeader?: string
+  /** Milliseconds of the own deadline to keep for what follows a timeout; 50, the way back, by default. */
+  readonly reserveMs?: number
   /** False for third parties: they get no headers of ours. */
   readonly forward?: boolean
 }
@@ -61,7 +63,7 @@ export interface HttpClient {
 
 export function createHttpClient(
   server: Server,
-  { name, origin, deadlineHeader, forward = true }: HttpClientOptions,
+  { name, origin, deadlineHeader, reserveMs = RETURN_TRIP_MS, forward = true }: HttpClientOptions,
 ): HttpClient {
   const pool = new Pool(origin, {
     connections: 16,
@@ -78,7 +80,7 @@ export function createHttpClient(
       const timeoutMs = Math.floor(
         Math.min(
           request.timeoutMs ?? Number.POSITIVE_INFINITY,
-          remainingForUpstreamMs(),
+          remainingMs() - reserveMs,
           BACKSTOP_MS,
         ),
       )

@@ -83,27 +83,52 @@ export interface LoopOptions {
   readonly ms: number
   /** One pass may take this long. */
   readonly deadlineMs: number
+  /** The most permits one pass takes of the limiter's low-priority share: how many things it may do at once. */
+  readonly maxPermits: number
 }
 
-/** Repeats `pass` until the server stops. A failure is logged and the next pass comes. Returns a nudge: "now". */
+export interface BackgroundLoop {
+  /** Lets the next pass come now. */
+  nudge(): void
+  /** One pass at once, beside the loop's own; for operations and tests. */
+  runOnce(): Promise<void>
+}
+
+/**
+ * Repeats `pass` until the server stops. A failure is logged and the next pass comes; without a free permit the pass
+ * is left out. `pass` gets its permits and returns how many things it worked on.
+ */
 export function every(
   server: Server,
-  { name, ms, deadlineMs }: LoopOptions,
-  pass: () => Promise<void>,
-): () => void {
+  { name, ms, deadlineMs, maxPermits }: LoopOptions,
+  pass: (permits: number) => Promise<number>,
+): BackgroundLoop {
   let stopped = true
   let current: Promise<void> = Promise.resolve()
   let wake: (() => void) | undefined
   let nudged = false
+
+  async function runOnce(): Promise<void> {
+    const { limiter, passes } = server.chassis
+    const permits = limiter.acquireLowPriority(maxPermits)
+    if (permits === 0) return
+    try {
+      const worked = await rootSpan(name, {}, () => underDeadline(deadlineMs, () => pass(permits)))
+      passes.inc({ outcome: worked > 0 ? 'worked' : 'idle' })
+    } catch (error) {
+      passes.inc({ outcome: 'failed' })
+      server.log.warn({ err: error, loop: name }, 'loop pass failed')
+    } finally {
+      limiter.releaseLowPriority(permits)
+    }
+  }
 
   async function loop(): Promise<void> {
     while (!stopped) {
       await pause()
       if (stopped) return
       nudged = false
-      await rootSpan(name, {}, () => underDeadline(deadlineMs, pass)).catch((error) =>
-        server.log.warn({ err: error, loop: name }, 'loop pass failed'),
-      )
+      await runOnce()
     }
   }
 
@@ -132,8 +157,11 @@ export function every(
       await current
     },
   })
-  return () => {
-    nudged = true
-    wake?.()
+  return {
+    nudge() {
+      nudged = true
+      wake?.()
+    },
+    runOnce,
   }
 }

@@ -33,9 +33,12 @@ export interface Permit {
 
 export interface Limiter {
   admit(job: Job): void
-  /** Permits for sweepers and relays: at most a tenth of the limit. Returns how many were taken, at most `wanted`. */
+  /**
+   * Permits for sweepers and relays: at most a tenth of the limit, also under full load, when recovery matters most;
+   * requests make room. Returns how many were taken, at most `wanted`.
+   */
   acquireLowPriority(wanted: number): number
-  releaseLowPriority(): void
+  releaseLowPriority(permits: number): void
   stats(): { readonly inFlight: number; readonly queued: number; readonly rejected: number }
 }
 
@@ -153,16 +156,15 @@ export function createLimiter({
   }
 
   function acquireLowPriority(wanted: number): number {
-    const free = Math.min(lowPriorityLimit - lowPriority, limit - inFlight)
-    const taken = Math.max(0, Math.min(wanted, free))
+    const taken = Math.min(wanted, lowPriorityLimit - lowPriority)
     lowPriority += taken
     inFlight += taken
     return taken
   }
 
-  function releaseLowPriority(): void {
-    lowPriority--
-    inFlight--
+  function releaseLowPriority(permits: number): void {
+    lowPriority -= permits
+    inFlight -= permits
     dispatch()
   }
 

@@ -22,6 +22,15 @@ export interface Statement {
   readonly text: string
 }
 
+/** The call of one function of the service's schema: `functionCall('payment', 'load_payment', 2)`. */
+export function functionCall(service: string, name: string, parameters: number): Statement {
+  const placeholders = Array.from({ length: parameters }, (_, i) => `$${i + 1}`).join(', ')
+  return {
+    name: `${service}.${name}`,
+    text: `SELECT * FROM ${SCHEMA}.${name}(${placeholders})`,
+  }
+}
+
 export interface Postgres {
   /**
    * Runs one statement, one round trip.
@@ -30,13 +39,15 @@ export interface Postgres {
    * @throws Unavailable the database cannot be reached or went away.
    */
   call<Row>(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>
+  /** `call` of a statement that always returns a row. */
+  one<Row>(statement: Statement, values: readonly unknown[]): Promise<Row>
 }
-
-/** 250 ms: a caller that waits longer for a connection is better told to come again. */
-const ACQUIRE_TIMEOUT_MS = 250
 
 /** The schema of every service's database. */
 const SCHEMA = 'oms'
+
+/** 250 ms: a caller that waits longer for a connection is better told to come again. */
+const ACQUIRE_TIMEOUT_MS = 250
 
 export function createPostgres(
   server: Server,
@@ -81,7 +92,13 @@ export function createPostgres(
     )
   }
 
-  return { call }
+  async function one<Row>(statement: Statement, values: readonly unknown[]): Promise<Row> {
+    const [row] = await call<Row>(statement, values)
+    if (row === undefined) throw new Error(`${statement.name} returned no row`)
+    return row
+  }
+
+  return { call, one }
 }
 
 function connection(config: DatabaseConfig): pg.ClientConfig {

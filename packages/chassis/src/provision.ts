@@ -23,20 +23,18 @@ export async function provisionDatabase(
   const admin = new pg.Client(superuserUrl('postgres'))
   await admin.connect()
   try {
+    // Two at once would update the same catalogue rows; the lock goes with the session.
+    await admin.query("SELECT pg_advisory_lock(hashtext('oms provision'))")
     await admin.query(rolesSql(role, options))
     const found = await admin.query('SELECT 1 FROM pg_database WHERE datname = $1', [database])
     if (found.rowCount === 0) await admin.query(`CREATE DATABASE ${database} OWNER ${role}_owner`)
     await admin.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`)
     await admin.query(`GRANT CONNECT ON DATABASE ${database} TO ${role}, ${role}_owner`)
+    const inside = new pg.Client(superuserUrl(database))
+    await inside.connect()
+    await inside.query(schemaSql(role)).finally(() => inside.end())
   } finally {
     await admin.end()
-  }
-  const inside = new pg.Client(superuserUrl(database))
-  await inside.connect()
-  try {
-    await inside.query(schemaSql(role))
-  } finally {
-    await inside.end()
   }
 }
 

@@ -20,6 +20,7 @@ import {
   MethodNotAllowed,
   NotFound,
   Overloaded,
+  PanRejected,
   RequestHeaderFieldsTooLarge,
   SHED_HEADERS,
   TenantMissing,
@@ -38,11 +39,12 @@ import Fastify, {
   LogController,
 } from 'fastify'
 import { type DestinationStream, pino } from 'pino'
+import type { Counter } from 'prom-client'
 import { withBackground, withDeadline, withForwarded } from './context.ts'
 import { healthRoutes, isProbe, type Phase } from './health.ts'
 import { createLimiter, createQuota, type Limiter, type Permit } from './limiter.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { maskPans } from './redact.ts'
+import { containsPan, maskPans } from './redact.ts'
 import { activeTraceIds, startServerSpan, startTelemetry, type Telemetry } from './telemetry.ts'
 
 /** 64 KiB: fifty lines need less than six. */
@@ -72,6 +74,10 @@ export interface ServerOptions {
   readonly forwardedHeaders: readonly string[]
   /** Log fields and span attributes by the header they are read from. */
   readonly correlationHeaders: Readonly<Record<string, string>>
+  /** Headers that callers fill freely: refused where they hold a card number. */
+  readonly freeTextHeaders: readonly string[]
+  /** Members of a body that hold codes, not people's words: a card number there is a coincidence. */
+  readonly panExemptMembers: readonly string[]
   /** Plugins that must see every route: OpenAPI, response validation. */
   readonly beforeRoutes?: (server: Server) => void
   /** Where log lines go; standard output by default. */
@@ -99,6 +105,8 @@ export interface Chassis {
   readonly metrics: Metrics
   readonly telemetry: Telemetry
   readonly loops: Loop[]
+  /** `sweeper_passes_total`: what became of the loops' passes. */
+  readonly passes: Counter<'outcome'>
   /** Run before the server is ready: schema waits, boot refusals. */
   readonly boot: (() => Promise<void>)[]
   /** Run once loops have stopped: give leases back. */
@@ -144,12 +152,16 @@ export function createServer(options: ServerOptions): Server {
   })
   const limiter = createLimiter({ limit: options.limit })
   const { loggerInstance, flushLog } = createLogger(options)
+  const metrics = createMetrics()
   const chassis: Chassis = {
     phase: 'starting',
     limiter,
-    metrics: createMetrics(),
+    metrics,
     telemetry,
     loops: [],
+    passes: metrics.counter('sweeper_passes_total', 'Passes of background loops by outcome.', [
+      'outcome',
+    ]),
     boot: [],
     handBack: [],
     closers: [],
@@ -179,6 +191,7 @@ export function createServer(options: ServerOptions): Server {
   useStrictBodies(server)
   holdPermitWhileHandling(server)
   useRequestContext(server, options)
+  refusePans(server, options)
   useProblems(server)
   useLogLine(server, options)
   limiterMetrics(chassis)
@@ -412,6 +425,27 @@ function useRequestContext(server: Server, options: ServerOptions): void {
     throw new TenantQuota(
       `The tenant sent more than ${quotaPerSecond} such requests a second; slow down.`,
     )
+  })
+}
+
+/** Before validation, so that nothing of it reaches an answer, a log line or the database. */
+function refusePans(server: Server, options: ServerOptions): void {
+  const exempt = new Set(options.panExemptMembers)
+
+  server.addHook('preValidation', async (request) => {
+    const inHeader = options.freeTextHeaders.find((name) =>
+      containsPan(String(request.headers[name] ?? '')),
+    )
+    if (inHeader !== undefined)
+      throw new PanRejected(`${inHeader} holds a card number; send a token or a random key.`)
+    if (request.body === undefined || request.body === null) return
+    const text = JSON.stringify(request.body, (name, value) =>
+      exempt.has(name) ? undefined : value,
+    )
+    if (text !== undefined && containsPan(text))
+      throw new PanRejected(
+        "The body holds a card number; send the card processor's token instead.",
+      )
   })
 }
 

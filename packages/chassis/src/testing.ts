@@ -34,6 +34,7 @@ export interface TestDatabase {
 export async function createTestDatabase(
   role: string,
   migrations: Readonly<Record<string, Migration>>,
+  { statementTimeoutMs = 1500 }: { readonly statementTimeoutMs?: number } = {},
 ): Promise<TestDatabase> {
   const base = inject('postgresUrl')
   const name = `${role}_${randomBytes(6).toString('hex')}`
@@ -45,7 +46,7 @@ export async function createTestDatabase(
     database: name,
     servicePassword: TEST_PASSWORD,
     ownerPassword: TEST_PASSWORD,
-    statementTimeoutMs: 1500,
+    statementTimeoutMs,
   })
   const { host } = new URL(base)
   const url = (user: string): string => `postgres://${user}@${host}/${name}`

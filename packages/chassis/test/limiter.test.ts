@@ -108,13 +108,21 @@ describe('the limiter', () => {
     expect(log.at(-1)).toBe('run n5')
   })
 
-  test('gives background work a tenth of the permits at most', () => {
+  test('gives background work a tenth of the permits, under full load too', () => {
     const { limiter } = virtual(20)
     expect(limiter.acquireLowPriority(16)).toBe(2)
     expect(limiter.acquireLowPriority(16)).toBe(0)
-    limiter.releaseLowPriority()
+    limiter.releaseLowPriority(1)
     expect(limiter.acquireLowPriority(16)).toBe(1)
     expect(limiter.stats().inFlight).toBe(2)
+    const full = virtual(10)
+    for (let i = 0; i < 10; i++) full.send(`r${i}`)
+    expect(full.limiter.acquireLowPriority(16)).toBe(1)
+    full.finish('r0')
+    full.send('late')
+    expect(full.log).not.toContain('run late')
+    full.limiter.releaseLowPriority(1)
+    expect(full.log).toContain('run late')
   })
 })
 

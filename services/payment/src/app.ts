@@ -4,13 +4,7 @@ import { every } from '@oms/chassis/lifecycle'
 import { createPostgres } from '@oms/chassis/postgres'
 import { createServer, type Server, type ServerOptions } from '@oms/chassis/server'
 import { createPatience } from '@oms/chassis/verdict'
-import {
-  CORRELATION_HEADERS,
-  DEADLINE_HEADER,
-  FORWARDED_HEADERS,
-  TENANT_HEADER,
-  TENANT_PATTERN,
-} from '@oms/contracts/headers'
+import { WIRE } from '@oms/contracts/headers'
 import { migrations } from '../migrations/migrations.ts'
 import { createPaymentGateway, createSimulatedGateway } from './adapters/payment-gateway.ts'
 import { createPaymentRepository } from './adapters/payment-repository.ts'
@@ -24,6 +18,8 @@ import { paymentRoutes } from './routes/payments.ts'
 const ANSWER_WITHIN_MS = 1700
 /** One pass of a loop: the processor's 1.2 s and two statements. */
 const PASS_DEADLINE_MS = 3000
+/** How many charges and refunds one pass takes. */
+const RESUME_BATCH = 16
 
 export interface PaymentApp {
   readonly server: Server
@@ -42,15 +38,11 @@ export function buildApp(
 ): PaymentApp {
   const server = createServer({
     ...config,
+    ...WIRE,
     ...overrides,
     serviceName: 'payment-service',
     limit: config.CONCURRENCY_LIMIT,
     ownDeadlineMs: ANSWER_WITHIN_MS,
-    tenantHeader: TENANT_HEADER,
-    tenantPattern: TENANT_PATTERN,
-    deadlineHeader: DEADLINE_HEADER,
-    forwardedHeaders: FORWARDED_HEADERS,
-    correlationHeaders: CORRELATION_HEADERS,
   })
   server.chassis.boot.push(async () => refuseSimulatedProduction(config))
 
@@ -70,37 +62,23 @@ export function buildApp(
     payments,
     gateway,
     patience: createPatience({ workMs: PASS_DEADLINE_MS }),
-    log: alerts(server),
+    log: server.log,
   }
   const chargePayment = createChargePayment(dependencies)
   const refundPayment = createRefundPayment(dependencies)
 
   paymentRoutes(server, { chargePayment, refundPayment, payments })
 
-  const passes = server.chassis.metrics.counter(
-    'sweeper_passes_total',
-    'Recovery passes by outcome.',
-    ['outcome'],
-  )
-  async function resume(): Promise<void> {
-    const { limiter } = server.chassis
-    const permits = limiter.acquireLowPriority(16)
-    if (permits === 0) return
-    try {
-      const resumed =
-        (await resumeCharges(permits, dependencies)) + (await resumeRefunds(permits, dependencies))
-      passes.inc({ outcome: resumed > 0 ? 'resumed' : 'idle' })
-    } catch (error) {
-      passes.inc({ outcome: 'failed' })
-      throw error
-    } finally {
-      for (let i = 0; i < permits; i++) limiter.releaseLowPriority()
-    }
-  }
-  every(
+  const { runOnce: resume } = every(
     server,
-    { name: 'resume charges', ms: config.RESUME_INTERVAL_MS, deadlineMs: PASS_DEADLINE_MS },
-    resume,
+    {
+      name: 'resume charges and refunds',
+      ms: config.RESUME_INTERVAL_MS,
+      deadlineMs: PASS_DEADLINE_MS,
+      maxPermits: RESUME_BATCH,
+    },
+    async (permits) =>
+      (await resumeCharges(permits, dependencies)) + (await resumeRefunds(permits, dependencies)),
   )
 
   server.chassis.metrics.gauge(
@@ -122,14 +100,4 @@ function refuseSimulatedProduction({ DEPLOYMENT, PSP_MODE }: Config): void {
     throw new Error(
       'PSP_MODE=simulated is refused where DEPLOYMENT=production; set PSP_MODE=http and PSP_URL.',
     )
-}
-
-function alerts(server: Server): {
-  readonly alert: (fields: object, message: string) => void
-  readonly info: (fields: object, message: string) => void
-} {
-  return {
-    alert: (fields, message) => server.log.error(fields, message),
-    info: (fields, message) => server.log.info(fields, message),
-  }
 }

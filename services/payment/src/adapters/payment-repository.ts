@@ -1,6 +1,6 @@
 /** Payments in PostgreSQL: every method is one named statement, one round trip. */
 import { faultPoint } from '@oms/chassis/fault-point'
-import type { Postgres, Statement } from '@oms/chassis/postgres'
+import { functionCall, type Postgres, type Statement } from '@oms/chassis/postgres'
 import type { Payment, PaymentState, Refund } from '../domain/payment.ts'
 import { chargeKey } from '../domain/payment.ts'
 import type { ChargeRole, OrderKey, Payments, RefundRole } from '../domain/ports.ts'
@@ -14,10 +14,8 @@ const PAYMENT_STATES: Readonly<Record<number, PaymentState>> = {
 
 const REFUND_STATES = { 1: 'processing', 2: 'done', 3: 'failed' } as const
 
-const call = (name: string, parameters: number): Statement => ({
-  name: `payment.${name}`,
-  text: `SELECT * FROM oms.${name}(${Array.from({ length: parameters }, (_, i) => `$${i + 1}`).join(', ')})`,
-})
+const call = (name: string, parameters: number): Statement =>
+  functionCall('payment', name, parameters)
 
 const STATEMENTS = {
   begin: call('begin_charge', 7),
@@ -78,11 +76,7 @@ export function createPaymentRepository(
   postgres: Postgres,
   { deployment, simulated }: PaymentRepositoryOptions,
 ): Payments {
-  async function one<Row>(statement: Statement, values: readonly unknown[]): Promise<Row> {
-    const [row] = await postgres.call<Row>(statement, values)
-    if (row === undefined) throw new Error(`${statement.name} returned no row`)
-    return row
-  }
+  const { one } = postgres
 
   return {
     async start({ tenantId, orderId, fingerprint, amountMinor, currency, paymentToken }) {

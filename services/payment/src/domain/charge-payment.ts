@@ -1,7 +1,7 @@
 /** Charges an order once, however often it is called, and resumes what a crash or a silent processor left. */
 import { IdempotencyKeyReused } from '@oms/contracts/order'
 import { ALERT_AFTER_ATTEMPTS, isDecided, type Payment } from './payment.ts'
-import type { Alerts, ChargeCommand, Gateway, OrderKey, Patience, Payments } from './ports.ts'
+import type { ChargeCommand, Gateway, Log, OrderKey, Patience, Payments } from './ports.ts'
 
 export interface ChargeResult {
   readonly payment: Payment
@@ -14,7 +14,7 @@ interface Dependencies {
   readonly payments: Payments
   readonly gateway: Gateway
   readonly patience: Patience
-  readonly log: Alerts
+  readonly log: Log
 }
 
 /**
@@ -57,7 +57,7 @@ async function decide(
   const outcome = await gateway.charge(payment)
   if (outcome.kind === 'unknown') {
     if (payment.attempt > ALERT_AFTER_ATTEMPTS)
-      log.alert({ order_id: payment.orderId, attempt: payment.attempt }, 'charge without a verdict')
+      log.error({ order_id: payment.orderId, attempt: payment.attempt }, 'charge without a verdict')
     await payments.defer(payment)
     return payment
   }

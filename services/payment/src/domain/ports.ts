@@ -68,7 +68,8 @@ export interface Patience {
   until<T>(key: string, current: T, done: (value: T) => boolean, read: () => Promise<T>): Promise<T>
 }
 
-export interface Alerts {
-  alert(fields: Readonly<Record<string, unknown>>, message: string): void
+/** An error line calls for a person. */
+export interface Log {
+  error(fields: Readonly<Record<string, unknown>>, message: string): void
   info(fields: Readonly<Record<string, unknown>>, message: string): void
 }

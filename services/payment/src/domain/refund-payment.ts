@@ -2,7 +2,7 @@
 import { NotCaptured } from '@oms/contracts/payment'
 import { NotFound } from '@oms/problem/http-problems'
 import { ALERT_AFTER_ATTEMPTS, type Payment, type Refund } from './payment.ts'
-import type { Alerts, Gateway, OrderKey, Patience, Payments } from './ports.ts'
+import type { Gateway, Log, OrderKey, Patience, Payments } from './ports.ts'
 
 export interface RefundResult {
   readonly refund: Refund
@@ -15,7 +15,7 @@ interface Dependencies {
   readonly payments: Payments
   readonly gateway: Gateway
   readonly patience: Patience
-  readonly log: Alerts
+  readonly log: Log
 }
 
 /**
@@ -59,13 +59,13 @@ async function decide(
   const outcome = await gateway.refund(payment, refund)
   if (outcome.kind === 'unknown') {
     if (refund.attempt > ALERT_AFTER_ATTEMPTS)
-      log.alert({ order_id: refund.orderId, attempt: refund.attempt }, 'refund without a verdict')
+      log.error({ order_id: refund.orderId, attempt: refund.attempt }, 'refund without a verdict')
     await payments.deferRefund(refund)
     return refund
   }
   const ended = await payments.finishRefund(refund, outcome)
   if (ended.state === 'failed')
-    log.alert(
+    log.error(
       { order_id: refund.orderId, refund_no: refund.refundNo },
       'refund refused: an operator must run retry-refund',
     )

@@ -1,8 +1,8 @@
 /** HTTP of payments: what is taken, what is answered. Handlers only translate. */
 import type { Server } from '@oms/chassis/server'
-import { IDEMPOTENCY_KEY_HEADER, ORDER_HEADER, REPLAYED_HEADER } from '@oms/contracts/headers'
+import { ORDER_HEADER, REPLAYED_HEADER } from '@oms/contracts/headers'
 import { fingerprintOf } from '@oms/contracts/identity'
-import { EmptyBody, IdempotencyKeyMissing, OrderId } from '@oms/contracts/order'
+import { EmptyBody, OrderId } from '@oms/contracts/order'
 import {
   ChargeBody,
   PaymentBody,
@@ -13,7 +13,8 @@ import {
   RefundFailed,
   RefundRequest,
 } from '@oms/contracts/payment'
-import { InvalidRequest, NotFound } from '@oms/problem/http-problems'
+import { requireSameOrder } from '@oms/contracts/request-ids'
+import { NotFound } from '@oms/problem/http-problems'
 import { Type } from 'typebox'
 import type { ChargePayment } from '../domain/charge-payment.ts'
 import type { Payment, Refund } from '../domain/payment.ts'
@@ -48,7 +49,7 @@ export function paymentRoutes(
   server.post('/api/v1/payments', { schema: charge }, async (request, reply) => {
     const { order_id, ...charged } = request.body
     const orderId = order_id.toLowerCase()
-    agree(orderId, request.headers, orderId)
+    requireSameOrder(orderId, request.headers, orderId)
     reply.header(ORDER_HEADER, orderId)
     const { payment, replayed } = await chargePayment({
       tenantId: request.tenantId,
@@ -74,7 +75,7 @@ export function paymentRoutes(
 
   server.post('/api/v1/payments/:orderId/void', { schema: voiding }, async (request, reply) => {
     const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-    agree(key.orderId, request.headers)
+    requireSameOrder(key.orderId, request.headers)
     reply.header(ORDER_HEADER, key.orderId)
     const payment = await payments.void(key)
     return reply.code(payment.state === 'processing' ? 202 : 200).send(toBody(payment))
@@ -82,7 +83,7 @@ export function paymentRoutes(
 
   server.post('/api/v1/payments/:orderId/refund', { schema: refund }, async (request, reply) => {
     const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-    agree(key.orderId, request.headers, `${key.orderId}:r${request.body.refund_no}`)
+    requireSameOrder(key.orderId, request.headers, `${key.orderId}:r${request.body.refund_no}`)
     reply.header(ORDER_HEADER, key.orderId)
     const { refund: latest, replayed } = await refundPayment(key)
     if (replayed) reply.header(REPLAYED_HEADER, 'true')
@@ -93,23 +94,6 @@ export function paymentRoutes(
       )
     return reply.code(latest.state === 'processing' ? 202 : 201).send(toRefundBody(latest))
   })
-}
-
-/**
- * Every id of a request must name the same order. `key`: what the Idempotency-Key must be; not asked for where absent.
- * @throws IdempotencyKeyMissing, InvalidRequest
- */
-function agree(orderId: string, headers: Readonly<Record<string, unknown>>, key?: string): void {
-  const sentKey = headers[IDEMPOTENCY_KEY_HEADER]
-  if (key !== undefined && typeof sentKey !== 'string')
-    throw new IdempotencyKeyMissing(`Send Idempotency-Key: ${key}.`, { order_id: orderId })
-  if (key !== undefined && String(sentKey).toLowerCase() !== key)
-    throw new InvalidRequest(`The Idempotency-Key must be ${key}.`, { order_id: orderId })
-  const sentOrder = headers[ORDER_HEADER]
-  if (sentOrder !== undefined && String(sentOrder).toLowerCase() !== orderId)
-    throw new InvalidRequest(`${ORDER_HEADER} names another order than the request.`, {
-      order_id: orderId,
-    })
 }
 
 /** The stored refusals, as pure functions of the row. */
