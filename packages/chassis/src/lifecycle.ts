@@ -115,6 +115,8 @@ export function every(
     try {
       const worked = await rootSpan(name, {}, () => underDeadline(deadlineMs, () => pass(permits)))
       passes.inc({ outcome: worked > 0 ? 'worked' : 'idle' })
+      // A full pass means that more waits.
+      if (worked >= permits) nudged = true
     } catch (error) {
       passes.inc({ outcome: 'failed' })
       server.log.warn({ err: error, loop: name }, 'loop pass failed')

@@ -5,8 +5,15 @@ import { inBackground, remainingMs, underDeadline } from './context.ts'
 const MAX_WAIT_MS = 1500
 /** What is left of the deadline for the way back. */
 const RETURN_MS = 200
-const FIRST_READ_MS = 50
-const SLOWEST_READ_MS = 200
+
+/** How often to look, and for how long at most; milliseconds. */
+export interface Pace {
+  readonly firstMs: number
+  readonly slowestMs: number
+  readonly maxMs: number
+}
+
+const DUPLICATE_PACE: Pace = { firstMs: 50, slowestMs: 200, maxMs: MAX_WAIT_MS }
 
 /** Work of this process by key, so that a duplicate shares the promise before it asks the database. */
 export interface InFlight<T> {
@@ -52,7 +59,7 @@ export async function withinDeadline<T>(work: Promise<T>, reserveMs = 0): Promis
 }
 
 /**
- * Re-reads until `isFinal`, at 50 → 200 ms, for at most 1.5 s or the deadline less 200 ms, whichever is less.
+ * Re-reads until `isFinal`, at the pace given, no longer than the deadline less 200 ms allows.
  * Returns the last that was read, final or not.
  */
 export async function awaitVerdict<T>(
@@ -60,19 +67,25 @@ export async function awaitVerdict<T>(
   isFinal: (value: T) => boolean,
   read: () => Promise<T>,
   inProcess?: Promise<T>,
+  { firstMs, slowestMs, maxMs }: Pace = DUPLICATE_PACE,
 ): Promise<T> {
-  const until = performance.now() + Math.min(MAX_WAIT_MS, remainingMs() - RETURN_MS)
+  const until = performance.now() + Math.min(maxMs, remainingMs() - RETURN_MS)
   let latest = current
-  for (let pause = FIRST_READ_MS; !isFinal(latest); pause = Math.min(SLOWEST_READ_MS, pause * 2)) {
+  // Raced once: a promise that has settled would end every later pause at once.
+  let told = inProcess?.catch(() => undefined)
+  for (let pause = firstMs; !isFinal(latest); pause = Math.min(slowestMs, pause * 2)) {
     const left = until - performance.now()
     if (left <= 0) return latest
     const timer = after(Math.min(pause, left))
-    const told = await Promise.race([
+    const first = await Promise.race([
       timer.elapsed,
-      ...(inProcess === undefined ? [] : [inProcess.catch(() => undefined)]),
+      ...(told === undefined ? [] : [told.then((value) => ({ value }))]),
     ])
     timer.cancel()
-    if (told !== undefined && isFinal(told)) return told
+    if (first !== undefined) {
+      told = undefined
+      if (first.value !== undefined && isFinal(first.value)) return first.value
+    }
     latest = await read()
   }
   return latest

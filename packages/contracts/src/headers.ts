@@ -8,7 +8,7 @@ export const REPLAYED_HEADER = 'idempotent-replayed'
 /** Milliseconds that the caller still waits, no clock time. */
 export const DEADLINE_HEADER = 'x-request-deadline-ms'
 /** A DNS label in lower case: what the token's claim may hold. */
-const TENANT_PATTERN = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'
+export const TENANT_PATTERN = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'
 
 /** What the chassis must know of the wire, for `createServer`. */
 export const WIRE = {
@@ -21,4 +21,5 @@ export const WIRE = {
   correlationHeaders: { order_id: ORDER_HEADER, tenant_id: TENANT_HEADER },
   freeTextHeaders: [IDEMPOTENCY_KEY_HEADER],
   panExemptMembers: ['sku'],
+  secretMembers: ['payment_token'],
 } as const

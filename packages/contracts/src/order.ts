@@ -1,8 +1,9 @@
 /** Schemas and problems of order-service. */
 import { defineProblem } from '@oms/problem/problem'
 import { type Static, Type } from 'typebox'
+import { TENANT_PATTERN } from './headers.ts'
 import { UUID_PATTERN } from './identity.ts'
-import { AmountMinor, Currency } from './money.ts'
+import { Currency } from './money.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -89,10 +90,19 @@ export const ReservationVerdictBody = Type.Object({
 })
 export type ReservationVerdictBody = Static<typeof ReservationVerdictBody>
 
+/** One record of the file that `prices FILE` reads. */
+export const Price = Type.Object(
+  {
+    tenant_id: Type.String({ pattern: TENANT_PATTERN }),
+    sku: Sku,
+    currency: Currency,
+    unit_price_minor: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
+  },
+  closed,
+)
+
 /** Endpoints whose request has nothing to say take no body or `{}`. */
 export const EmptyBody = Type.Optional(Type.Object({}, closed))
-
-export const Amount = AmountMinor
 
 export const IdempotencyKeyMissing = defineProblem({
   slug: 'idempotency-key-missing',

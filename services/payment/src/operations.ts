@@ -1,37 +1,23 @@
 /** What an operator runs by hand, from the same bundle. */
-import { stopOnce } from '@oms/chassis/lifecycle'
+import { runOperation, type Terminal, UsageError } from '@oms/chassis/operations'
+import { UUID_PATTERN } from '@oms/contracts/identity'
 import type { PaymentApp } from './app.ts'
 
-interface Terminal {
-  log(line: string): void
-  error(line: string): void
-}
-
-/** Sends the next refund of an order whose last one was refused. Returns the exit code. */
-export async function retryRefund(
+/** `retry-refund ORDER`: sends the next refund of an order whose last one was refused. Returns the exit code. */
+export function retryRefund(
   { server, payments, refundPayment }: PaymentApp,
-  orderId: string | undefined,
+  order: string | undefined,
   terminal: Terminal,
 ): Promise<number> {
-  try {
-    if (orderId === undefined || !/^[0-9a-f-]{36}$/i.test(orderId)) {
-      terminal.error('Name the order: retry-refund ORDER, a UUID.')
-      return 2
-    }
-    const tenants = await payments.tenantsOf(orderId.toLowerCase())
-    if (tenants.length === 0) {
-      terminal.error(`There is no payment of order ${orderId}.`)
-      return 1
-    }
+  return runOperation(server, terminal, async () => {
+    if (order === undefined || !new RegExp(UUID_PATTERN).test(order))
+      throw new UsageError('Name the order: retry-refund ORDER, a UUID.')
+    const orderId = order.toLowerCase()
+    const tenants = await payments.tenantsOf(orderId)
+    if (tenants.length === 0) throw new UsageError(`There is no payment of order ${orderId}.`)
     for (const tenantId of tenants) {
-      const { refund } = await refundPayment({ tenantId, orderId: orderId.toLowerCase() }, true)
+      const { refund } = await refundPayment({ tenantId, orderId }, true)
       terminal.log(`${tenantId} ${orderId} refund ${refund.refundNo}: ${refund.state}`)
     }
-    return 0
-  } catch (error) {
-    terminal.error((error as Error).message)
-    return 1
-  } finally {
-    await stopOnce(server, 0)()
-  }
+  })
 }

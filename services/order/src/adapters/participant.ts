@@ -1,0 +1,66 @@
+/**
+ * Asking another service about one order. Only a definitive answer that conforms and echoes the order's id is an
+ * answer; everything else is `unknown`, never "no".
+ */
+import {
+  type ClientAnswer,
+  type ClientRequest,
+  type HttpClient,
+  NoAnswer,
+} from '@oms/chassis/http-client'
+import { IDEMPOTENCY_KEY_HEADER, ORDER_HEADER, TENANT_HEADER } from '@oms/contracts/headers'
+import { Problem, type ProblemClass, type ProblemMembers } from '@oms/problem/problem'
+import type { OrderKey } from '../domain/order.ts'
+import type { Told } from '../domain/ports.ts'
+
+/** A refusal that is a verdict, and what it tells. */
+export type Refusal = readonly [ProblemClass, (members: ProblemMembers) => Told]
+
+export interface Question extends Omit<ClientRequest, 'headers' | 'problems'> {
+  /** The Idempotency-Key, where the endpoint takes one. */
+  readonly key?: string
+  readonly refusals: readonly Refusal[]
+}
+
+export type Ask = (
+  order: OrderKey,
+  question: Question,
+  understand: (answer: ClientAnswer) => Told,
+) => Promise<Told>
+
+const UNKNOWN: Told = { answer: 'unknown' }
+
+export function createParticipant(client: HttpClient): Ask {
+  return async function ask({ tenantId, orderId }, { key, refusals, ...request }, understand) {
+    try {
+      const answer = await client.send({
+        ...request,
+        headers: headersOf({ tenantId, orderId }, key),
+        problems: refusals.map(([problem]) => problem),
+      })
+      return echoes(answer.body, orderId) ? understand(answer) : UNKNOWN
+    } catch (error) {
+      if (error instanceof NoAnswer) return UNKNOWN
+      const refusal = refusals.find(([problem]) => error instanceof problem)
+      if (refusal === undefined || !(error instanceof Problem)) throw error
+      return echoes(error.members, orderId) ? refusal[1](error.members) : UNKNOWN
+    }
+  }
+}
+
+function headersOf({ tenantId, orderId }: OrderKey, key?: string): Record<string, string> {
+  return {
+    [TENANT_HEADER]: tenantId,
+    [ORDER_HEADER]: orderId,
+    ...(key === undefined ? {} : { [IDEMPOTENCY_KEY_HEADER]: key }),
+  }
+}
+
+function echoes(body: unknown, orderId: string): boolean {
+  return (body as { readonly order_id?: unknown } | null)?.order_id === orderId
+}
+
+/** A refusal that the protocol does not foresee here. */
+export function contradiction(problem: ProblemClass): Refusal {
+  return [problem, () => ({ answer: 'contradiction' })]
+}

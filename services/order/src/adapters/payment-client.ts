@@ -1,0 +1,118 @@
+/** Payment-service over HTTP: charge, void, refund. */
+
+import { faultPoint } from '@oms/chassis/fault-point'
+import type { HttpClient } from '@oms/chassis/http-client'
+import { awaitVerdict } from '@oms/chassis/verdict'
+import { IdempotencyKeyReused } from '@oms/contracts/order'
+import {
+  NotCaptured,
+  PaymentBody,
+  PaymentDeclined,
+  PaymentVoided,
+  PaymentWithRefunds,
+  RefundBody,
+  RefundFailed,
+} from '@oms/contracts/payment'
+import type { OrderKey } from '../domain/order.ts'
+import type { Payments, Told } from '../domain/ports.ts'
+import { contradiction, createParticipant, type Question, type Refusal } from './participant.ts'
+
+/** 10.2 s: above the mesh's route timeout of 10 s, which answers first. */
+const PAYMENT_TIMEOUT_MS = 10_200
+
+/** A charge under way gets 5 s more of the pass; its backoff follows. */
+const POLL_PACE = { firstMs: 100, slowestMs: 800, maxMs: 5000 }
+
+const PATH = '/api/v1/payments'
+
+const DECLINED: Refusal = [
+  PaymentDeclined,
+  ({ decline_code }) => ({
+    answer: 'declined',
+    declineCode: typeof decline_code === 'string' ? decline_code : null,
+  }),
+]
+const VOIDED: Refusal = [PaymentVoided, () => ({ answer: 'voided' })]
+
+/** States as they stand in a payment's body. */
+function fromPayment(body: unknown): Told {
+  const { state, decline_code } = body as PaymentBody
+  return { answer: state, declineCode: decline_code }
+}
+
+export function createPaymentClient(client: HttpClient): Payments {
+  const ask = createParticipant(client)
+
+  function find(order: OrderKey): Promise<Told> {
+    const question: Question = {
+      method: 'GET',
+      path: `${PATH}/${order.orderId}`,
+      route: `${PATH}/{orderId}`,
+      timeoutMs: PAYMENT_TIMEOUT_MS,
+      answers: { 200: PaymentWithRefunds },
+      refusals: [],
+    }
+    return ask(order, question, ({ body }) => fromPayment(body))
+  }
+
+  return {
+    async charge(order) {
+      await faultPoint('order.charge.sent')
+      const question: Question = {
+        method: 'POST',
+        path: PATH,
+        route: PATH,
+        key: order.orderId,
+        timeoutMs: PAYMENT_TIMEOUT_MS,
+        body: {
+          order_id: order.orderId,
+          amount_minor: order.amountMinor,
+          currency: order.currency,
+          payment_token: order.paymentToken,
+        },
+        answers: { 201: PaymentBody, 202: PaymentBody },
+        refusals: [DECLINED, VOIDED, contradiction(IdempotencyKeyReused)],
+      }
+      const told = await ask(order, question, ({ body }) => fromPayment(body))
+      await faultPoint('order.charge.answered')
+      if (told.answer !== 'processing') return told
+      return awaitVerdict(told, isVerdict, () => find(order), undefined, POLL_PACE)
+    },
+
+    async void(order) {
+      const question: Question = {
+        method: 'POST',
+        path: `${PATH}/${order.orderId}/void`,
+        route: `${PATH}/{orderId}/void`,
+        timeoutMs: PAYMENT_TIMEOUT_MS,
+        answers: { 200: PaymentBody, 202: PaymentBody },
+        refusals: [],
+      }
+      const told = await ask(order, question, ({ body }) => fromPayment(body))
+      await faultPoint('order.void.answered')
+      return told
+    },
+
+    async refund(order) {
+      const question: Question = {
+        method: 'POST',
+        path: `${PATH}/${order.orderId}/refund`,
+        route: `${PATH}/{orderId}/refund`,
+        key: `${order.orderId}:r1`,
+        timeoutMs: PAYMENT_TIMEOUT_MS,
+        body: { refund_no: 1 },
+        answers: { 201: RefundBody, 202: RefundBody },
+        refusals: [[RefundFailed, () => ({ answer: 'refund_failed' })], contradiction(NotCaptured)],
+      }
+      const told = await ask(order, question, ({ body }) => ({
+        answer: (body as RefundBody).state === 'done' ? 'refunded' : 'processing',
+      }))
+      await faultPoint('order.refund.answered')
+      return told
+    },
+  }
+}
+
+function isVerdict({ answer }: Told): boolean {
+  return answer !== 'processing' && answer !== 'unknown'
+}
