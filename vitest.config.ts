@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
+const globalSetup = 'packages/chassis/src/testing-postgres.ts'
+
 export default defineConfig({
   test: {
     projects: [
@@ -10,9 +12,20 @@ export default defineConfig({
             '{services,packages}/*/test/**/*.test.ts',
             '{processor,audit}/test/**/*.test.ts',
           ],
-          globalSetup: 'packages/chassis/src/testing-postgres.ts',
+          globalSetup,
           testTimeout: 20_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['e2e/system/**/*.test.ts'],
+          globalSetup,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // After the unit tests: whole systems and their load would starve them of time.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

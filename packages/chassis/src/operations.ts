@@ -1,6 +1,6 @@
 /** What an operator runs by hand from a service's bundle: input from a file, words for a person, an exit code. */
 import { readFileSync } from 'node:fs'
-import { type Static, type TSchema, Type } from 'typebox'
+import type { Static, TSchema } from 'typebox'
 import { Errors } from 'typebox/value'
 import { stopOnce } from './lifecycle.ts'
 import type { Server } from './server.ts'
@@ -30,30 +30,55 @@ export async function runOperation(
   }
 }
 
+export interface RecordFile<T extends TSchema> {
+  /** What to type: `prices FILE`. */
+  readonly usage: string
+  readonly record: T
+  /** What makes a record the only one of its kind. */
+  readonly keyOf: (record: Static<T>) => string
+}
+
 /**
- * The records of a JSON file.
- * @param usage what to type, for the message.
- * @throws UsageError no file, no JSON, or a record that does not conform: nothing of the file is taken then.
+ * The records of a JSON file: an array.
+ * @throws UsageError naming the file and the first record that is wrong; nothing of the file is taken then.
  */
 export function readRecords<T extends TSchema>(
   path: string | undefined,
-  record: T,
-  usage: string,
+  { usage, record, keyOf }: RecordFile<T>,
 ): readonly Static<T>[] {
-  if (path === undefined) throw new UsageError(`Name the file: ${usage}`)
+  if (path === undefined) throw new UsageError(`Name the file, a JSON array: ${usage}`)
   const records = parse(path)
-  const first = [...Errors(Type.Array(record), records)][0]
-  if (first !== undefined)
-    throw new UsageError(`${path}${first.instancePath} ${first.message}; nothing was changed.`)
+  if (!Array.isArray(records)) throw new UsageError(`${path} must hold an array.`)
+  const indexes = new Map<string, number>()
+  for (const [index, each] of records.entries()) {
+    // The last one sums up where several are about the same member.
+    const wrong = Errors(record, each).at(-1)
+    if (wrong !== undefined)
+      throw new UsageError(
+        `Entry ${index} of ${path} is wrong: ${wrong.instancePath || 'it'} ${wrong.message}. It is ${JSON.stringify(each)}.`,
+      )
+    const key = keyOf(each as Static<T>)
+    const earlier = indexes.get(key)
+    if (earlier !== undefined)
+      throw new UsageError(`Entries ${earlier} and ${index} of ${path} are both about ${key}.`)
+    indexes.set(key, index)
+  }
   return records as Static<T>[]
 }
 
 function parse(path: string): unknown {
+  let text: string
   try {
-    return JSON.parse(readFileSync(path, 'utf8'))
+    text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new UsageError(`${path} is not a readable JSON file: ${(cause as Error).message}`, {
-      cause,
-    })
+    throw new UsageError(
+      `${path} cannot be read; check path and mode (${(cause as Error).message}).`,
+      { cause },
+    )
+  }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new UsageError(`${path} is not JSON (${(cause as Error).message}).`, { cause })
   }
 }

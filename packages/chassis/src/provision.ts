@@ -25,23 +25,28 @@ export async function provisionDatabase(
   try {
     // Two at once would update the same catalogue rows; the lock goes with the session.
     await admin.query("SELECT pg_advisory_lock(hashtext('oms provision'))")
-    await admin.query(rolesSql(role, options))
+    await ensureRoles(admin, role, options)
     const found = await admin.query('SELECT 1 FROM pg_database WHERE datname = $1', [database])
     if (found.rowCount === 0) await admin.query(`CREATE DATABASE ${database} OWNER ${role}_owner`)
     await admin.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`)
     await admin.query(`GRANT CONNECT ON DATABASE ${database} TO ${role}, ${role}_owner`)
     const inside = new pg.Client(superuserUrl(database))
     await inside.connect()
-    await inside.query(schemaSql(role)).finally(() => inside.end())
+    try {
+      await inside.query(schemaSql(role))
+    } finally {
+      await inside.end()
+    }
   } finally {
     await admin.end()
   }
 }
 
-function rolesSql(
+async function ensureRoles(
+  admin: pg.Client,
   role: string,
   { servicePassword, ownerPassword, statementTimeoutMs }: ProvisionOptions,
-): string {
+): Promise<void> {
   const roles = [
     { name: role, attributes: `LOGIN PASSWORD ${pg.escapeLiteral(servicePassword)}` },
     { name: `${role}_owner`, attributes: `LOGIN PASSWORD ${pg.escapeLiteral(ownerPassword)}` },
@@ -54,18 +59,14 @@ function rolesSql(
     idle_in_transaction_session_timeout: '5s',
     client_connection_check_interval: '1s',
   }
-  return [
-    ...roles.map(
-      ({ name, attributes }) => `DO $$ BEGIN
-        IF EXISTS (SELECT FROM pg_roles WHERE rolname = '${name}') THEN ALTER ROLE ${name} ${attributes.replaceAll('$', '')};
-        ELSE CREATE ROLE ${name} ${attributes.replaceAll('$', '')}; END IF; END $$`,
-    ),
-    // The owner hands functions over to the sweeper role.
-    `GRANT ${role}_sweeper TO ${role}_owner`,
-    ...Object.entries(settings).map(
-      ([name, value]) => `ALTER ROLE ${role} SET ${name} = '${value}'`,
-    ),
-  ].join(';\n')
+  for (const { name, attributes } of roles) {
+    const found = await admin.query('SELECT FROM pg_roles WHERE rolname = $1', [name])
+    await admin.query(`${found.rowCount === 0 ? 'CREATE' : 'ALTER'} ROLE ${name} ${attributes}`)
+  }
+  // The owner hands functions over to the sweeper role.
+  await admin.query(`GRANT ${role}_sweeper TO ${role}_owner`)
+  for (const [name, value] of Object.entries(settings))
+    await admin.query(`ALTER ROLE ${role} SET ${name} = '${value}'`)
 }
 
 function schemaSql(role: string): string {

@@ -1,7 +1,8 @@
 /** Schemas and problems of inventory-service. */
 import { defineProblem } from '@oms/problem/problem'
 import { type Static, Type } from 'typebox'
-import { Lines, OrderId } from './order.ts'
+import { TENANT_PATTERN } from './headers.ts'
+import { Lines, OrderId, Sku } from './order.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -54,6 +55,17 @@ export const StockPage = Type.Object({
   ),
   next_cursor: Type.Union([Type.String(), Type.Null()]),
 })
+
+/** One record of the file that `stock FILE` reads. */
+export const Supply = Type.Object(
+  {
+    tenant_id: Type.String({ pattern: TENANT_PATTERN }),
+    sku: Sku,
+    /** 10¹² units: far below 2⁵³, so a JSON number holds every count exactly. */
+    supplied: Type.Integer({ minimum: 0, maximum: 1_000_000_000_000 }),
+  },
+  closed,
+)
 
 export const OutOfStock = defineProblem({
   slug: 'out-of-stock',

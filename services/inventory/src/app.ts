@@ -47,7 +47,7 @@ export function buildApp(
 
   const orderService = createHttpClient(server, {
     name: 'order-service',
-    origin: config.ORDER_URL,
+    origin: config.ORDER_SERVICE_URL,
     deadlineHeader: DEADLINE_HEADER,
   })
   const stock = createStockRepository(createPostgres(server, config, migrations))

@@ -5,7 +5,7 @@ import { type Static, Type } from 'typebox'
 export const configSchema = Type.Object({
   ...chassisConfig,
   PORT: Type.Integer({ default: 8082, minimum: 0, maximum: 65_535 }),
-  ORDER_URL: Type.String({
+  ORDER_SERVICE_URL: Type.String({
     default: 'http://127.0.0.1:8080',
     pattern: '^https?://',
     description: 'Order-service, which is asked what becomes of an expired reservation.',

@@ -75,7 +75,7 @@ export async function startService(
       ...database.config,
       DEPLOYMENT: 'local',
       LOG_LEVEL: 'error',
-      ORDER_URL: orders.origin,
+      ORDER_SERVICE_URL: orders.origin,
       ...env,
     }),
     { logStream: { write: (line) => void alerts.push(JSON.parse(line)) } },

@@ -198,7 +198,7 @@ describe('the operation stock FILE', () => {
     'refuses a file with %s, names the entry, and loads nothing of it',
     async (_what, content, message) => {
       const { code, out, err } = await supply(content)
-      expect(code).toBe(1)
+      expect(code).toBe(2)
       expect(out).toEqual([])
       expect(err).toHaveLength(1)
       expect(err[0]).toMatch(message)
@@ -209,7 +209,7 @@ describe('the operation stock FILE', () => {
   test('says which file it cannot read, and asks for one where there is none', async () => {
     const missing = await supply([], join(folder, 'none.json'))
     expect(missing).toMatchObject({
-      code: 1,
+      code: 2,
       err: [expect.stringContaining('none.json cannot be read')],
     })
     const app = buildApp(

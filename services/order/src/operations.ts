@@ -10,7 +10,11 @@ export function setPrices(
   terminal: Terminal,
 ): Promise<number> {
   return runOperation(server, terminal, async () => {
-    const prices = readRecords(file, Price, 'prices FILE')
+    const prices = readRecords(file, {
+      usage: 'prices FILE',
+      record: Price,
+      keyOf: ({ tenant_id, sku, currency }) => `${tenant_id} ${sku} ${currency}`,
+    })
     for (const { tenant_id, sku, currency, unit_price_minor } of prices)
       await orders.setPrice({
         tenantId: tenant_id,

@@ -30,10 +30,3 @@ export interface StockLevel {
 
 /** 1 h: an order ends within a minute; a reservation this old without a verdict calls for a person. */
 export const ALERT_AFTER_SECONDS = 3600
-
-/** The first SKU that stands twice, by the index of its second line. */
-export function duplicateLine(lines: readonly Line[]): number | undefined {
-  const seen = new Set<string>()
-  const index = lines.findIndex(({ sku }) => seen.size === seen.add(sku).size)
-  return index === -1 ? undefined : index
-}

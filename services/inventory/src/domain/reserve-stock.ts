@@ -1,8 +1,8 @@
 /** Reserves all lines of an order or none, once, however often it is asked. */
+import { requireUniqueSkus } from '@oms/contracts/lines'
 import { IdempotencyKeyReused } from '@oms/contracts/order'
-import { InvalidRequest } from '@oms/problem/http-problems'
 import type { Log, ReserveCommand, Stock } from './ports.ts'
-import { duplicateLine, type Reservation } from './reservation.ts'
+import type { Reservation } from './reservation.ts'
 
 export interface ReservationResult {
   readonly reservation: Reservation
@@ -23,8 +23,8 @@ interface Dependencies {
  */
 export function createReserveStock({ stock, log }: Dependencies): ReserveStock {
   return async function reserveStock(command) {
-    refuseDuplicates(command)
     const { orderId } = command
+    requireUniqueSkus(orderId, command.lines)
     const { role, reservation } = await stock.reserve(command)
     if (role === 'conflict')
       throw new IdempotencyKeyReused(
@@ -36,16 +36,4 @@ export function createReserveStock({ stock, log }: Dependencies): ReserveStock {
       log.info({ order_id: orderId, state: reservation.state }, 'reservation decided')
     return { reservation, replayed: role === 'read' }
   }
-}
-
-/** One line per SKU: a statement that joins lines with stock would apply only one of two. */
-function refuseDuplicates({ orderId, lines }: ReserveCommand): void {
-  const index = duplicateLine(lines)
-  if (index === undefined) return
-  const pointer = `/body/lines/${index}/sku`
-  throw new InvalidRequest(
-    `${pointer} stands twice; send one line per SKU.`,
-    { order_id: orderId, errors: [{ pointer, detail: 'stands twice' }] },
-    { instance: `/api/v1/reservations/${orderId}` },
-  )
 }

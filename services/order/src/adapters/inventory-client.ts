@@ -11,18 +11,13 @@ import {
   SettledPage,
 } from '@oms/contracts/inventory'
 import { IdempotencyKeyReused } from '@oms/contracts/order'
-import type { Inventory, Told } from '../domain/ports.ts'
-import { contradiction, createParticipant, type Question } from './participant.ts'
+import type { Inventory } from '../domain/ports.ts'
+import { contradiction, createParticipant, type Question, stateOf } from './participant.ts'
 
 /** 2.2 s: above the mesh's route timeout of 2 s, which answers first. */
 const INVENTORY_TIMEOUT_MS = 2200
 
 const PATH = '/api/v1/reservations'
-
-/** States as they stand in a reservation's body. */
-function fromReservation(body: unknown): Told {
-  return { answer: (body as ReservationBody).state }
-}
 
 export function createInventoryClient(client: HttpClient): Inventory {
   const ask = createParticipant(client)
@@ -53,7 +48,9 @@ export function createInventoryClient(client: HttpClient): Inventory {
           contradiction(IdempotencyKeyReused),
         ],
       }
-      const told = await ask(order, question, ({ body }) => fromReservation(body))
+      const told = await ask(order, question, ({ body }) => ({
+        answer: stateOf(body, ['held', 'committed']),
+      }))
       await faultPoint('order.reserve.answered')
       return told
     },
@@ -67,7 +64,9 @@ export function createInventoryClient(client: HttpClient): Inventory {
         answers: { 200: ReservationBody },
         refusals: [contradiction(ReservationCommitted)],
       }
-      const told = await ask(order, question, ({ body }) => fromReservation(body))
+      const told = await ask(order, question, ({ body }) => ({
+        answer: stateOf(body, ['released', 'rejected']),
+      }))
       await faultPoint('order.release.answered')
       return told
     },

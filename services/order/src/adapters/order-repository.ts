@@ -1,7 +1,8 @@
 /** Orders in PostgreSQL: every method is one named statement, one round trip. */
 import { faultPoint } from '@oms/chassis/fault-point'
 import { functionCall, type Postgres, type Statement } from '@oms/chassis/postgres'
-import { InvalidRequest } from '@oms/problem/http-problems'
+import { UUID_PATTERN } from '@oms/contracts/identity'
+import { Busy, InvalidRequest } from '@oms/problem/http-problems'
 import {
   type Order,
   type OrderKey,
@@ -89,8 +90,7 @@ export function createOrderRepository(
     const values = [order.tenantId, order.orderId, ...more]
     const result = await postgres.one<Result>(statement, values)
     const written = toOrder(result)
-    if (result.role === 'written' && written.state !== order.state)
-      onTransition(order.state, written.state)
+    if (result.role === 'written') onTransition(order.state, written.state)
     return written
   }
 
@@ -184,7 +184,9 @@ export function createOrderRepository(
       const shown = rows.slice(0, limit)
       const last = shown.at(-1)
       const more = rows.length > limit && last !== undefined
-      return { orders: shown.map(toOrder), nextCursor: more ? writeCursor(last.entity) : null }
+      // A state that a newer version wrote: left out, as one row must not hide all others.
+      const readable = shown.filter(({ entity }) => STATES.has(entity.state))
+      return { orders: readable.map(toOrder), nextCursor: more ? writeCursor(last.entity) : null }
     },
 
     async reservationVerdict({ tenantId, orderId }) {
@@ -207,10 +209,10 @@ export function createOrderRepository(
         postgres.one<Ages>(STATEMENTS.ages, []),
       ])
       return {
-        unfinished: counts.flatMap(({ state, orders }) => {
-          const name = STATES.get(state)
-          return name === undefined ? [] : [{ state: name, orders: Number(orders) }]
-        }),
+        unfinished: counts.map(({ state, orders }) => ({
+          state: STATES.get(state) ?? 'unknown',
+          orders: Number(orders),
+        })),
         oldestDueSeconds: ages.oldest_due_seconds,
         outboxOldestSeconds: ages.outbox_oldest_seconds,
       }
@@ -229,10 +231,14 @@ function toAccepted(result: AcceptResult): Accepted {
   }
 }
 
+/** @throws Busy for a state that only a newer version knows: it is neither an end nor to be touched. */
 function toOrder({ entity: row, due }: Result): Order {
   const state = STATES.get(row.state)
   if (state === undefined)
-    throw new Error(`order ${row.order_id} has the unknown state ${row.state}`)
+    throw new Busy(
+      `Order ${row.order_id} is at a step that this version cannot read; ask again after a second.`,
+      { order_id: row.order_id },
+    )
   return {
     tenantId: row.tenant_id,
     orderId: row.order_id,
@@ -258,22 +264,33 @@ function toOrder({ entity: row, due }: Result): Order {
 }
 
 interface Cursor extends Pick<OrderKey, 'orderId'> {
-  /** As PostgreSQL writes it, microseconds included. */
+  /** UTC with microseconds: orders of the same millisecond stand on different pages. */
   readonly createdAt: string
 }
 
 function writeCursor({ created_at, order_id }: OrderRow): string {
-  return Buffer.from(`${created_at} ${order_id}`).toString('base64url')
+  const [seconds] = new Date(created_at).toISOString().split('.')
+  const micros = (/\.(\d{1,6})/.exec(created_at)?.[1] ?? '').padEnd(6, '0')
+  return Buffer.from(`${seconds}.${micros}Z ${order_id}`).toString('base64url')
 }
+
+const CURSOR = new RegExp(
+  `^([1-9]\\d{3}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2})(\\.\\d{6}Z) (${UUID_PATTERN.slice(1, -1)})$`,
+)
 
 /** @throws InvalidRequest for a cursor that no page gave. */
 function readCursor(cursor: string): Cursor {
-  const text = Buffer.from(cursor, 'base64url').toString('utf8')
-  const found = /^(\d{4}-\d{2}-\d{2}T[\d:.]{8,15}[+-]\d{2}:\d{2}) ([0-9a-f-]{36})$/.exec(text)
-  const [, createdAt, orderId] = found ?? []
-  if (createdAt === undefined || orderId === undefined || Number.isNaN(Date.parse(createdAt)))
+  const text = Buffer.from(cursor, 'base64url').toString('latin1')
+  const [, seconds = '', micros, orderId] = CURSOR.exec(text) ?? []
+  if (micros === undefined || orderId === undefined || !isDateTime(seconds))
     throw new InvalidRequest('The cursor is not one of ours; pass next_cursor as it was given.', {
       errors: [{ pointer: '/querystring/cursor', detail: 'must be a next_cursor' }],
     })
-  return { createdAt, orderId }
+  return { createdAt: seconds + micros, orderId }
+}
+
+/** JavaScript takes the 30th of February for the 2nd of March; PostgreSQL does not. */
+function isDateTime(seconds: string): boolean {
+  const date = new Date(`${seconds}Z`)
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(seconds)
 }

@@ -12,6 +12,7 @@ import { IDEMPOTENCY_KEY_HEADER, ORDER_HEADER, TENANT_HEADER } from '@oms/contra
 import { Problem, type ProblemClass, type ProblemMembers } from '@oms/problem/problem'
 import type { OrderKey } from '../domain/order.ts'
 import type { Told } from '../domain/ports.ts'
+import type { Answer } from '../domain/transitions.ts'
 
 /** A refusal that is a verdict, and what it tells. */
 export type Refusal = readonly [ProblemClass, (members: ProblemMembers) => Told]
@@ -54,6 +55,18 @@ function headersOf({ tenantId, orderId }: OrderKey, key?: string): Record<string
     [ORDER_HEADER]: orderId,
     ...(key === undefined ? {} : { [IDEMPOTENCY_KEY_HEADER]: key }),
   }
+}
+
+/**
+ * The state of a body where this status may carry it. Whatever else the service says under a status that is a
+ * verdict contradicts the protocol.
+ */
+export function stateOf<State extends Answer>(
+  body: unknown,
+  expected: readonly State[],
+): State | 'contradiction' {
+  const { state } = body as { readonly state: string }
+  return expected.find((each) => each === state) ?? 'contradiction'
 }
 
 function echoes(body: unknown, orderId: string): boolean {

@@ -15,7 +15,14 @@ import {
 } from '@oms/contracts/payment'
 import type { OrderKey } from '../domain/order.ts'
 import type { Payments, Told } from '../domain/ports.ts'
-import { contradiction, createParticipant, type Question, type Refusal } from './participant.ts'
+import type { Answer } from '../domain/transitions.ts'
+import {
+  contradiction,
+  createParticipant,
+  type Question,
+  type Refusal,
+  stateOf,
+} from './participant.ts'
 
 /** 10.2 s: above the mesh's route timeout of 10 s, which answers first. */
 const PAYMENT_TIMEOUT_MS = 10_200
@@ -34,10 +41,14 @@ const DECLINED: Refusal = [
 ]
 const VOIDED: Refusal = [PaymentVoided, () => ({ answer: 'voided' })]
 
-/** States as they stand in a payment's body. */
-function fromPayment(body: unknown): Told {
-  const { state, decline_code } = body as PaymentBody
-  return { answer: state, declineCode: decline_code }
+const PROCESSING: Told = { answer: 'processing' }
+
+/** A payment's verdict, and what the order's own answer repeats of it. */
+function fromPayment<State extends Answer>(body: unknown, expected: readonly State[]): Told {
+  return {
+    answer: stateOf(body, expected),
+    declineCode: (body as PaymentBody).decline_code,
+  }
 }
 
 export function createPaymentClient(client: HttpClient): Payments {
@@ -52,7 +63,9 @@ export function createPaymentClient(client: HttpClient): Payments {
       answers: { 200: PaymentWithRefunds },
       refusals: [],
     }
-    return ask(order, question, ({ body }) => fromPayment(body))
+    return ask(order, question, ({ body }) =>
+      fromPayment(body, ['processing', 'captured', 'declined', 'voided']),
+    )
   }
 
   return {
@@ -73,7 +86,9 @@ export function createPaymentClient(client: HttpClient): Payments {
         answers: { 201: PaymentBody, 202: PaymentBody },
         refusals: [DECLINED, VOIDED, contradiction(IdempotencyKeyReused)],
       }
-      const told = await ask(order, question, ({ body }) => fromPayment(body))
+      const told = await ask(order, question, ({ status, body }) =>
+        status === 202 ? PROCESSING : fromPayment(body, ['captured']),
+      )
       await faultPoint('order.charge.answered')
       if (told.answer !== 'processing') return told
       return awaitVerdict(told, isVerdict, () => find(order), undefined, POLL_PACE)
@@ -88,7 +103,9 @@ export function createPaymentClient(client: HttpClient): Payments {
         answers: { 200: PaymentBody, 202: PaymentBody },
         refusals: [],
       }
-      const told = await ask(order, question, ({ body }) => fromPayment(body))
+      const told = await ask(order, question, ({ status, body }) =>
+        status === 202 ? PROCESSING : fromPayment(body, ['captured', 'declined', 'voided']),
+      )
       await faultPoint('order.void.answered')
       return told
     },
@@ -104,9 +121,11 @@ export function createPaymentClient(client: HttpClient): Payments {
         answers: { 201: RefundBody, 202: RefundBody },
         refusals: [[RefundFailed, () => ({ answer: 'refund_failed' })], contradiction(NotCaptured)],
       }
-      const told = await ask(order, question, ({ body }) => ({
-        answer: (body as RefundBody).state === 'done' ? 'refunded' : 'processing',
-      }))
+      const told = await ask(order, question, ({ status, body }) => {
+        if (status === 202) return PROCESSING
+        const done = (body as RefundBody).state === 'done'
+        return { answer: done ? 'refunded' : 'contradiction' }
+      })
       await faultPoint('order.refund.answered')
       return told
     },

@@ -8,7 +8,7 @@ export interface Driver {
   drive(order: Order): Promise<Order>
   /** `drive`, shared by the duplicates in this process; the last known row when the answer is due first. */
   driveUntilDue(order: Order): Promise<Order>
-  /** What duplicates of a running order wait for. */
+  /** What duplicates of a running order wait for; the last known row when it cannot be read again. */
   awaitEnd(order: Order): Promise<Order>
   /** One pass over orders whose lease ran out. Returns how many there were. */
   recover(batch: number): Promise<number>
@@ -101,19 +101,32 @@ export function createDriver({ orders, inventory, payments, patience, log }: Dep
   }
 
   async function awaitEnd(order: Order): Promise<Order> {
-    const read = async () => (await orders.find(order)) ?? order
+    let latest = order
+    async function read(): Promise<Order> {
+      try {
+        latest = (await orders.find(order)) ?? latest
+      } catch (error) {
+        log.warn({ err: error, order_id: order.orderId }, 'order could not be read again')
+      }
+      return latest
+    }
     return patience.until(keyOf(order), order, isFinal, read)
   }
 
   async function recover(batch: number): Promise<number> {
     const due = await orders.claimDue(batch)
-    await Promise.all(
-      due.map(async (key) => {
-        const order = await orders.find(key)
-        if (order !== undefined) await driveUntilDue(order)
-      }),
-    )
+    await Promise.all(due.map(resume))
     return due.length
+  }
+
+  /** One order's trouble does not end the others' passes. */
+  async function resume(key: OrderKey): Promise<void> {
+    try {
+      const order = await orders.find(key)
+      if (order !== undefined) await driveUntilDue(order)
+    } catch (error) {
+      log.warn({ err: error, order_id: key.orderId }, 'claimed order could not be read')
+    }
   }
 
   async function handBack(): Promise<void> {

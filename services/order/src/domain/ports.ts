@@ -74,7 +74,11 @@ export interface Price {
 }
 
 export interface Gauges {
-  readonly unfinished: readonly { readonly state: OrderState; readonly orders: number }[]
+  /** `unknown`: a state that a newer version wrote. */
+  readonly unfinished: readonly {
+    readonly state: OrderState | 'unknown'
+    readonly orders: number
+  }[]
   readonly oldestDueSeconds: number
   readonly outboxOldestSeconds: number
 }

@@ -79,7 +79,7 @@ export function orderRoutes(
   server.post('/api/v1/orders', { schema: place, config: placing }, async (request, reply) => {
     const orderId = orderIdOf(request.tenantId, idempotencyKey(request.headers))
     requireSameOrder(orderId, request.headers)
-    requireUniqueSkus(request.body.lines)
+    requireUniqueSkus(orderId, request.body.lines)
     reply.header(ORDER_HEADER, orderId)
     const { order, replayed } = await placeOrder({
       tenantId: request.tenantId,
