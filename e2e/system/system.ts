@@ -34,6 +34,8 @@ export interface SystemOptions {
 export interface System {
   readonly programs: Readonly<Record<ProgramName, Program>>
   readonly urls: Readonly<Record<ProgramName, string>>
+  /** One more process of a service, on a port of its own; not started, stopped by whoever made it. */
+  replica(service: Service, port: number, more?: Readonly<Record<string, string>>): Program
   /** Runs one of a service's operations. @throws ProgramError where it fails. */
   operate(service: Service, ...args: readonly string[]): Promise<string>
   /** Creates databases and roles, migrates, loads the demo catalogue. Idempotent. */
@@ -91,14 +93,21 @@ export function createSystem({
     }
   }
 
-  const service = (name: Service): Program =>
-    createProgram({
-      name: `${name}-service`,
+  function replica(
+    name: Service,
+    port: number,
+    more: Readonly<Record<string, string>> = {},
+  ): Program {
+    return createProgram({
+      name: port === ports[name] ? `${name}-service` : `${name}-service-${port}`,
       bundle: bundleOf(name),
-      env: serviceEnv(name),
-      readyUrl: `${urls[name]}/ready`,
+      env: { ...serviceEnv(name), PORT: String(port), ...more },
+      readyUrl: `http://127.0.0.1:${port}/ready`,
       stateDir,
     })
+  }
+
+  const service = (name: Service): Program => replica(name, ports[name])
   const programs = {
     order: service('order'),
     payment: service('payment'),
@@ -165,5 +174,5 @@ export function createSystem({
     return execBundle(bundleOf('audit'), [...metrics, ...flags], auditEnv)
   }
 
-  return { programs, urls, operate, prepare, start, stop, audit }
+  return { programs, urls, replica, operate, prepare, start, stop, audit }
 }

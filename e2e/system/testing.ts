@@ -20,6 +20,8 @@ import {
 export interface TestSystem {
   readonly system: System
   readonly client: Client
+  /** A client of another replica; what it is told is audited, too. */
+  clientOf(url: string): Client
   /**
    * Waits until nothing is under way and checks I1–I12. Without faults events are announced within 2 s; a publisher
    * that died costs its claim of 5 s and more. @throws with the table where a promise is broken.
@@ -56,6 +58,8 @@ export async function startTestSystem(env: SystemOptions['env'] = {}): Promise<T
   })
   await system.prepare()
   await system.start()
+
+  const clientOf = (url: string): Client => createClient(url, stateDir)
 
   async function requireGreenAudit(announceLimitSeconds = 2): Promise<void> {
     const limit = ['--announce-limit', String(announceLimitSeconds)]
@@ -95,7 +99,8 @@ export async function startTestSystem(env: SystemOptions['env'] = {}): Promise<T
 
   return {
     system,
-    client: createClient(system.urls.order, stateDir),
+    client: clientOf(system.urls.order),
+    clientOf,
     requireGreenAudit,
     query,
     logLines,

@@ -1,0 +1,64 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { configSchema as inventoryConfig } from '@oms/inventory/src/config.ts'
+import { configSchema as orderConfig } from '@oms/order/src/config.ts'
+import { configSchema as paymentConfig } from '@oms/payment/src/config.ts'
+import { describe, expect, test } from 'vitest'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+
+const CONFIGS = { order: orderConfig, payment: paymentConfig, inventory: inventoryConfig }
+
+/** Name and default of each row of the table under "Variables"; a row may hold several, comma by comma. */
+function variablesOf(readme: string): ReadonlyMap<string, string> {
+  const section = readme.split('## Variables')[1]?.split('\n## ')[0] ?? ''
+  const rows = section
+    .split('\n')
+    .filter((line) => /^\| *[A-Z]/.test(line) && !/Variable/.test(line))
+  return new Map(
+    rows.flatMap((row) => {
+      const [names, defaults] = row
+        .split('|')
+        .slice(1, 3)
+        .map((cell) => cell.split(',').map((each) => each.trim())) as [string[], string[]]
+      return names.map((name, index) => [name, defaults[index] ?? ''] as const)
+    }),
+  )
+}
+
+describe.each(Object.entries(CONFIGS))('the README of %s', (service, { properties }) => {
+  const variables = variablesOf(readFileSync(join(ROOT, 'services', service, 'README.md'), 'utf8'))
+
+  test('names every variable, and no other', () => {
+    expect([...variables.keys()].sort()).toEqual(Object.keys(properties).sort())
+  })
+
+  test('tells their defaults', () => {
+    for (const [name, schema] of Object.entries(properties)) {
+      const told = variables.get(name)
+      // The collector's URL is too long for the table.
+      if (name === 'TRACE_URL') continue
+      const value = (schema as { default?: unknown }).default
+      if (value === undefined) expect(['required', '–']).toContain(told)
+      else expect(told).toBe(String(value))
+    }
+  })
+})
+
+describe('the documents', () => {
+  const files = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'docs/architecture.md',
+    'docs/resilience.md',
+    'audit/README.md',
+    'processor/README.md',
+    ...Object.keys(CONFIGS).map((service) => `services/${service}/README.md`),
+  ]
+
+  test.each(files)('%s links to what is there', (file) => {
+    const text = readFileSync(join(ROOT, file), 'utf8')
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link as string)
+    for (const link of links) expect(existsSync(join(ROOT, dirname(file), link)), link).toBe(true)
+  })
+})
