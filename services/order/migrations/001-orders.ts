@@ -134,6 +134,10 @@ const keepOrWrite = `
   END IF;
   entity := to_jsonb(o); due := o.decide_at <= now(); RETURN NEXT;`
 
+/** Of `defer_order`: until the next pass. */
+const pause = `CASE WHEN p_soon THEN interval '1 s'
+      ELSE least(interval '10 s', interval '0.5 s' * power(2, least(attempt, 10))) * (0.5 + random()) END`
+
 const returnsOrder =
   'RETURNS TABLE (role text, entity jsonb, due boolean) LANGUAGE plpgsql VOLATILE'
 
@@ -260,10 +264,17 @@ ${returnsOrder} AS $$
 DECLARE o oms.orders;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  UPDATE oms.orders SET state = CASE WHEN state = 10 AND p_charged THEN 30 ELSE state END,
-    next_run_at = now() + CASE WHEN p_soon THEN interval '1 s'
-      ELSE least(interval '10 s', interval '0.5 s' * power(2, least(attempt, 10))) * (0.5 + random()) END
-   WHERE tenant_id = p_t AND order_id = p_o AND state IN (10, 30, 35, 40) RETURNING * INTO o;${keepOrWrite}
+  UPDATE oms.orders SET state = 30, next_run_at = now() + ${pause}
+   WHERE tenant_id = p_t AND order_id = p_o AND state = 10 AND p_charged RETURNING * INTO o;
+  -- Of two drivers the second only defers: one transition, counted once.
+  role := CASE WHEN FOUND THEN 'written' ELSE 'kept' END;
+  IF NOT FOUND THEN
+    UPDATE oms.orders SET next_run_at = now() + ${pause}
+     WHERE tenant_id = p_t AND order_id = p_o AND state IN (10, 30, 35, 40) RETURNING * INTO o;
+  END IF;
+  IF NOT FOUND THEN SELECT * INTO o FROM oms.orders WHERE tenant_id = p_t AND order_id = p_o; END IF;
+  IF NOT FOUND THEN RETURN; END IF;
+  entity := to_jsonb(o); due := o.decide_at <= now(); RETURN NEXT;
 END $$;
 
 -- An id that inventory knows and we do not: after a restore. The tombstone defeats a late acceptance, and the driver
@@ -304,8 +315,8 @@ RETURNS TABLE (published bigint) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE v_last bigint;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  INSERT INTO oms.event_tail (tenant_id, last_seq) VALUES (p_t, 0)
-    ON CONFLICT (tenant_id) DO UPDATE SET last_seq = event_tail.last_seq RETURNING last_seq INTO v_last;
+  INSERT INTO oms.event_tail (tenant_id, last_seq) VALUES (p_t, 0) ON CONFLICT DO NOTHING;
+  SELECT last_seq INTO v_last FROM oms.event_tail WHERE tenant_id = p_t FOR UPDATE;
   WITH moved AS (DELETE FROM oms.outbox o USING unnest(p_orders, p_types) AS w (order_id, type)
       WHERE o.tenant_id = p_t AND o.order_id = w.order_id AND o.type = w.type
       RETURNING o.order_id, o.type, o.body, o.created_at),

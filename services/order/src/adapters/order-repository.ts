@@ -221,14 +221,9 @@ export function createOrderRepository(
 }
 
 function toAccepted(result: AcceptResult): Accepted {
-  switch (result.role) {
-    case 'amount_too_large':
-      return { role: result.role }
-    case 'unknown_sku':
-      return { role: result.role, skus: result.entity }
-    default:
-      return { role: result.role, order: toOrder(result) }
-  }
+  if (result.role === 'amount_too_large') return { role: result.role }
+  if (result.role === 'unknown_sku') return { role: result.role, skus: result.entity }
+  return { role: result.role, order: toOrder(result) }
 }
 
 /** @throws Busy for a state that only a newer version knows: it is neither an end nor to be touched. */

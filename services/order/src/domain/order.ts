@@ -73,7 +73,10 @@ export function nextCommand(
       return 'refund'
     case 'compensating':
       return 'release'
-    default:
+    case 'confirmed':
+    case 'rejected':
+    case 'declined':
+    case 'cancelled':
       return undefined
   }
 }

@@ -187,7 +187,11 @@ function refuseEnded(order: Order): void {
         { order_id: orderId },
         at,
       )
-    default:
+    case 'pending':
+    case 'payment_unknown':
+    case 'refunding':
+    case 'compensating':
+    case 'confirmed':
   }
 }
 
