@@ -13,6 +13,9 @@ export default defineConfig({
             '{processor,audit}/test/**/*.test.ts',
           ],
           globalSetup,
+          // Files share their worker's modules: importing them anew costs each a second.
+          isolate: false,
+          maxWorkers: 2,
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },

@@ -7,8 +7,9 @@ import { eachAtMost, startTestSystem, type TestSystem } from './testing.ts'
 
 const REQUESTS = 1000
 const WIDTH = 8
-/** Long against the 50 ms in which this test's balancer hears of a replica that is not ready. */
-const DRAIN = { DRAIN_DELAY_MS: '500' }
+/** The balancer hears of a replica that is not ready this much later, as a proxy would. Milliseconds. */
+const LAG_MS = 400
+const DRAIN = { DRAIN_DELAY_MS: String(3 * LAG_MS) }
 
 let running: TestSystem
 let other: { readonly program: Program; readonly url: string }
@@ -43,7 +44,7 @@ function createBalancer(urls: readonly string[]) {
         ),
       )
       ready = urls.filter((_url, index) => answers[index])
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await new Promise((resolve) => setTimeout(resolve, LAG_MS))
     }
   })()
   return {
