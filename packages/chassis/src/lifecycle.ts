@@ -27,11 +27,14 @@ export async function run(server: Server, options: RunOptions): Promise<void> {
     await server.listen({ host: options.HOST, port: options.PORT })
     for (const step of server.chassis.boot) await step()
   } catch (error) {
+    // A stop took the database away from a boot that waited for it.
+    if (isStopping(server)) return
     process.stderr.write(`${startError(error, options)}\n`)
     server.log.fatal({ err: error }, 'start refused')
     server.chassis.flushLog()
     process.exit(1)
   }
+  if (isStopping(server)) return
   startLoops(server)
   server.chassis.phase = 'ready'
   server.log.info({ address: server.listeningOrigin }, 'ready')
@@ -40,6 +43,10 @@ export async function run(server: Server, options: RunOptions): Promise<void> {
 /** Starts what `every` registered. `run` calls it; a test may, too. */
 export function startLoops(server: Server): void {
   for (const loop of server.chassis.loops) loop.start()
+}
+
+function isStopping(server: Server): boolean {
+  return server.chassis.phase === 'draining'
 }
 
 function startError(error: unknown, { HOST, PORT }: RunOptions): string {

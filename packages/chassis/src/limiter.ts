@@ -76,6 +76,7 @@ export function createLimiter({
       return
     }
     queue.push({ job, since: now() })
+    if (queue.length > maxQueued) dropDead()
     if (queue.length > maxQueued) refuseOldest()
     watchAge()
   }

@@ -82,7 +82,12 @@ export function createMetrics(): Metrics {
       help,
       registers,
       async collect() {
-        this.set(await read())
+        // A value that cannot be read is left out: the others are needed most when something is down.
+        try {
+          this.set(await read())
+        } catch {
+          this.remove()
+        }
       },
     })
   }
@@ -100,7 +105,11 @@ export function createMetrics(): Metrics {
       registers,
       async collect() {
         this.reset()
-        await read((values, value) => this.set(values as never, value))
+        try {
+          await read((values, value) => this.set(values as never, value))
+        } catch {
+          this.reset()
+        }
       },
     })
   }

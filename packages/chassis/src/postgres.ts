@@ -22,7 +22,7 @@ export interface Statement {
   readonly text: string
 }
 
-/** The call of one function of the service's schema: `functionCall('payment', 'load_payment', 2)`. */
+/** The call of one function of the service's schema: `functionCall('shipping', 'load_parcel', 2)`. */
 export function functionCall(service: string, name: string, parameters: number): Statement {
   const placeholders = Array.from({ length: parameters }, (_, i) => `$${i + 1}`).join(', ')
   return {
@@ -48,6 +48,11 @@ const SCHEMA = 'oms'
 
 /** 250 ms: a caller that waits longer for a connection is better told to come again. */
 const ACQUIRE_TIMEOUT_MS = 250
+/**
+ * 5 s, longer than any limit of the server's: an answer that is still missing is on a connection whose other end is
+ * gone, and would hold its request for a quarter of an hour.
+ */
+const HALF_OPEN_AFTER_MS = 5000
 
 export function createPostgres(
   server: Server,
@@ -57,20 +62,29 @@ export function createPostgres(
   const pool = new pg.Pool({
     ...connection(config),
     max: config.POOL_SIZE,
+    // Kept open: a burst after a quiet time must not wait for connections to be made.
+    min: config.POOL_SIZE,
     connectionTimeoutMillis: ACQUIRE_TIMEOUT_MS,
-    application_name: `oms-${config.POOL_SIZE}`,
+    query_timeout: HALF_OPEN_AFTER_MS,
+    application_name: server.chassis.serviceName,
     pipeline: true,
   } as pg.PoolConfig)
   // Without a listener the error of an idle connection ends the process.
   pool.on('error', (error) => server.log.warn({ err: error }, 'idle connection lost'))
+  const connected = new Set<pg.PoolClient>()
+  pool.on('connect', (client) => void connected.add(client))
+  pool.on('remove', (client) => void connected.delete(client))
   server.chassis.metrics.gauge(
     'postgres_pool_busy',
     'Database connections in use.',
     () => pool.totalCount - pool.idleCount,
   )
   server.chassis.boot.push(
-    () => refuseUnsafe(pool),
+    () => refuseUnsafe(server, pool),
     () => awaitSchema(server, pool, migrations),
+    // Again: only now are there tables to own.
+    () => refuseUnsafe(server, pool),
+    () => warmUp(pool, config.POOL_SIZE),
   )
   server.chassis.closers.push(() => pool.end())
 
@@ -83,10 +97,9 @@ export function createPostgres(
       { 'db.system.name': 'postgresql', 'db.query.summary': statement.name },
       async () => {
         try {
-          const result = await pool.query({ ...statement, values: values as unknown[] })
-          return result.rows as Row[]
+          return await query<Row>(pool, statement, values)
         } catch (error) {
-          throw translate(error, pool, statement)
+          throw translate(error, statement, connected.size >= config.POOL_SIZE)
         }
       },
     )
@@ -101,6 +114,31 @@ export function createPostgres(
   return { call, one }
 }
 
+/** `pool.query` would throw the connection away with every refused statement, when many wait for one lock. */
+async function query<Row>(
+  pool: pg.Pool,
+  statement: Statement,
+  values: readonly unknown[],
+): Promise<readonly Row[]> {
+  const client = await pool.connect()
+  let broken = false
+  // The query's own rejection tells the same; without a listener the event would end the process.
+  const onError = (): void => {
+    broken = true
+  }
+  client.on('error', onError)
+  try {
+    const { rows } = await client.query({ ...statement, values: values as unknown[] })
+    return rows as Row[]
+  } catch (error) {
+    broken ||= (error as { severity?: string }).severity !== 'ERROR'
+    throw error
+  } finally {
+    client.off('error', onError)
+    client.release(broken)
+  }
+}
+
 function connection(config: DatabaseConfig): pg.ClientConfig {
   const password = readSecret(config.DATABASE_PASSWORD_FILE)
   const url = new URL(config.DATABASE_URL)
@@ -111,15 +149,19 @@ function connection(config: DatabaseConfig): pg.ClientConfig {
 /** lock_not_available, query_canceled (a server-side time limit), deadlock_detected */
 const BUSY = new Set(['55P03', '57014', '40P01'])
 
-function translate(error: unknown, pool: pg.Pool, { name }: Statement): unknown {
-  const { code, message } = error as { code?: string; message?: string }
+/** What the driver says, without a code, of a connection that did not come about or broke. */
+const CONNECTION_LOST =
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered a connection error|was closed)|Cannot use a pool after)/
+
+function translate(error: unknown, { name }: Statement, everyConnectionBusy: boolean): unknown {
+  const { code, message = '' } = error as { code?: string; message?: string }
   if (code !== undefined && BUSY.has(code))
     return new Busy(
       'Another request holds this row; ask again after a second.',
       {},
       { cause: error },
     )
-  if (message === 'timeout exceeded when trying to connect' && pool.waitingCount > 0)
+  if (message === 'timeout exceeded when trying to connect' && everyConnectionBusy)
     return new Overloaded(
       'Every database connection is busy; try again after a second.',
       {},
@@ -127,9 +169,8 @@ function translate(error: unknown, pool: pg.Pool, { name }: Statement): unknown 
     )
   const lost =
     code === undefined
-      ? error instanceof Error
-      : /^(08|57P0|53)/.test(code) ||
-        /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH)/.test(code)
+      ? CONNECTION_LOST.test(message)
+      : /^(08|28|53|57P0)/.test(code) || NETWORK.test(code)
   if (lost)
     return new Unavailable(
       'This instance lost its database; ask again with the same key.',
@@ -139,11 +180,13 @@ function translate(error: unknown, pool: pg.Pool, { name }: Statement): unknown 
   return new Error(`statement ${name} failed`, { cause: error })
 }
 
+const NETWORK = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)/
+
 /** Settings and roles under which the promises would not hold. */
-async function refuseUnsafe(pool: pg.Pool): Promise<void> {
-  const { rows } = await retryWhileStarting(() =>
+async function refuseUnsafe(server: Server, pool: pg.Pool): Promise<void> {
+  const result = await retryWhileStarting(server, () =>
     pool.query<{ reason: string }>(`
-      SELECT name || ' is off: a crash would lose acknowledged orders; turn it on' AS reason
+      SELECT name || ' is off: a crash would lose what was acknowledged; turn it on' AS reason
         FROM pg_settings
        WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
       UNION ALL
@@ -151,14 +194,21 @@ async function refuseUnsafe(pool: pg.Pool): Promise<void> {
         FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)
       UNION ALL
       SELECT 'role ' || current_user || ' owns the tables: it could change them; use the service role'
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname = '${SCHEMA}' AND pg_get_userbyid(c.relowner) = current_user
-       LIMIT 1`),
+       WHERE EXISTS (SELECT FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid
+               WHERE n.nspname = '${SCHEMA}'
+                 AND current_user IN (pg_get_userbyid(n.nspowner), pg_get_userbyid(c.relowner)))`),
   )
+  const rows = result?.rows ?? []
   if (rows.length > 0)
     throw new ConfigError(
       `This database is refused: ${rows.map(({ reason }) => reason).join('; ')}.`,
     )
+}
+
+/** Makes the connections before the first burst needs them. Those that fail now are made when they are needed. */
+async function warmUp(pool: pg.Pool, connections: number): Promise<void> {
+  const made = await Promise.allSettled(Array.from({ length: connections }, () => pool.connect()))
+  for (const each of made) if (each.status === 'fulfilled') each.value.release()
 }
 
 /** Waits, not ready, until the schema is at least this program's. One release back runs beside it. */
@@ -170,9 +220,8 @@ async function awaitSchema(
   const wanted = Object.keys(migrations).sort().at(-1) ?? ''
   let told = false
   for (;;) {
-    const applied = await retryWhileStarting(() => latestMigration(pool))
-    if (applied >= wanted) return
-    if (server.chassis.phase === 'draining') return
+    const applied = await retryWhileStarting(server, () => latestMigration(pool))
+    if (applied === undefined || applied >= wanted) return
     if (!told)
       server.log.warn({ wanted, applied }, 'waiting for the schema; run `main.mjs migrate`')
     told = true
@@ -181,8 +230,9 @@ async function awaitSchema(
 }
 
 async function latestMigration(pool: pg.Pool): Promise<string> {
+  // Its owner grants the right to read it when all migrations are through.
   const exists = await pool.query<{ found: boolean }>(
-    `SELECT to_regclass('${SCHEMA}.kysely_migration') IS NOT NULL AS found`,
+    `SELECT coalesce(has_table_privilege(to_regclass('${SCHEMA}.kysely_migration'), 'SELECT'), false) AS found`,
   )
   if (exists.rows[0]?.found !== true) return ''
   const { rows } = await pool.query<{ name: string }>(
@@ -191,17 +241,21 @@ async function latestMigration(pool: pg.Pool): Promise<string> {
   return rows[0]?.name ?? ''
 }
 
-/** A database that is not up yet is waited for: pods of one release start in any order. */
-async function retryWhileStarting<T>(work: () => Promise<T>): Promise<T> {
+/** Waits for a database that is not up yet: pods of one release start in any order. `undefined` once the server stops. */
+async function retryWhileStarting<T>(
+  server: Server,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
   for (;;) {
+    if (server.chassis.phase === 'draining') return undefined
     try {
       return await work()
     } catch (error) {
-      const { code, message } = error as { code?: string; message?: string }
+      const { code, message = '' } = error as { code?: string; message?: string }
       const waits =
-        code === 'ECONNREFUSED' ||
-        code === '57P03' ||
-        message === 'timeout exceeded when trying to connect'
+        code === undefined
+          ? CONNECTION_LOST.test(message)
+          : NETWORK.test(code) || /^(08|53|57P0)/.test(code)
       if (!waits) throw error
       await new Promise((resolve) => setTimeout(resolve, 500))
     }
@@ -225,8 +279,13 @@ export async function migrate(
     for (const { migrationName, status } of results ?? [])
       tell(`migration ${migrationName}: ${status.toLowerCase()}`)
     if (error !== undefined) throw error
-    // The services compare their version with this table.
-    await sql`GRANT SELECT ON ${sql.table(`${SCHEMA}.kysely_migration`)} TO PUBLIC`.execute(db)
+    // The services compare their version with this table. Two grants at once would fail: "tuple concurrently updated".
+    await sql
+      .raw(`DO $$ BEGIN
+        PERFORM pg_advisory_xact_lock(hashtext('oms migrate'));
+        GRANT SELECT ON ${SCHEMA}.kysely_migration TO PUBLIC;
+      END $$`)
+      .execute(db)
   } finally {
     await db.destroy()
   }

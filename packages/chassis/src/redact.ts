@@ -24,18 +24,22 @@ function passesLuhn(digits: string): boolean {
   return sum % 10 === 0
 }
 
+const GROUP = /(?<![0-9])[2-6][0-9]{12,18}(?![0-9])/g
+
 /** Random UUIDs pass Luhn now and then, so they are stepped over. */
 function scan(text: string, replace: (match: string) => string): string {
-  return text.replace(UUID_OR_CANDIDATE, (match) =>
-    match.includes('-') && UUID.test(match)
-      ? match
-      : passesLuhn(match.replace(/[ -]/g, ''))
-        ? replace(match)
-        : match,
-  )
+  const inGroup = (group: string): string => (passesLuhn(group) ? replace(group) : group)
+  return text.replace(UUID_OR_CANDIDATE, (match) => {
+    if (UUID.test(match)) return match
+    if (passesLuhn(match.replace(/[ -]/g, ''))) return replace(match)
+    // A digit in front, parted by a space, must not hide a whole number behind it.
+    return match.replace(GROUP, inGroup)
+  })
 }
 
 export function containsPan(text: string): boolean {
+  // Nearly every text ends here.
+  if (!CANDIDATE.test(text)) return false
   let found = false
   scan(text, (match) => {
     found = true

@@ -2,6 +2,7 @@
  * Creates the HTTP server that every service stands on: admission, trace, tenant, deadline, strict validation,
  * problems out, one log line a request. Routes only say what they take and give.
  */
+import { randomUUID } from 'node:crypto'
 import {
   createServer as createHttpServer,
   type Server as HttpServer,
@@ -22,6 +23,7 @@ import {
   Overloaded,
   PanRejected,
   RequestHeaderFieldsTooLarge,
+  RequestTimeout,
   SHED_HEADERS,
   TenantMissing,
   TenantQuota,
@@ -42,7 +44,7 @@ import { type DestinationStream, pino } from 'pino'
 import type { Counter } from 'prom-client'
 import { withBackground, withDeadline, withForwarded } from './context.ts'
 import { healthRoutes, isProbe, type Phase } from './health.ts'
-import { createLimiter, createQuota, type Limiter, type Permit } from './limiter.ts'
+import { createLimiter, createQuota, type Limiter, type Permit, type Quota } from './limiter.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { containsPan, maskPans } from './redact.ts'
 import { activeTraceIds, startServerSpan, startTelemetry, type Telemetry } from './telemetry.ts'
@@ -55,6 +57,10 @@ const MAX_HEADER_BYTES = 16_384
 const HANDLER_TIMEOUT_MS = 11_000
 /** Below this a request is refused before it is executed. */
 const MIN_DEADLINE_MS = 50
+/** 1 s: closing with bytes unread resets the connection, and a reset may overtake the answer. */
+const LINGER_MS = 1000
+/** A caller's request id is its own text: as much of it as a log line should bear. */
+const MAX_REQUEST_ID_LENGTH = 128
 
 export interface ServerOptions {
   readonly serviceName: string
@@ -78,6 +84,8 @@ export interface ServerOptions {
   readonly freeTextHeaders: readonly string[]
   /** Members of a body that hold codes, not people's words: a card number there is a coincidence. */
   readonly panExemptMembers: readonly string[]
+  /** Members that no log line may show, on top or one level down. */
+  readonly secretMembers?: readonly string[]
   /** Plugins that must see every route: OpenAPI, response validation. */
   readonly beforeRoutes?: (server: Server) => void
   /** Where log lines go; standard output by default. */
@@ -100,6 +108,7 @@ export interface Loop {
 
 /** What the chassis keeps beside Fastify; `lifecycle.ts` starts and stops it. */
 export interface Chassis {
+  readonly serviceName: string
   phase: Phase
   readonly limiter: Limiter
   readonly metrics: Metrics
@@ -118,6 +127,14 @@ export interface Chassis {
   flushLog(): void
 }
 
+/** Both must have happened before a request counts as ended. */
+interface End {
+  /** There is an answer, read or not. */
+  answered(): void
+  /** Nobody waits any more. */
+  closed(): void
+}
+
 declare module 'fastify' {
   interface FastifyInstance {
     chassis: Chassis
@@ -126,6 +143,7 @@ declare module 'fastify' {
     tenantId: string
     traced: { readonly span: Span; readonly requestContext: Context; readonly traceId: string }
     startedAt: number
+    end: End
   }
   interface FastifyContextConfig {
     /** Requests a second that one tenant may send to this replica. */
@@ -137,6 +155,9 @@ declare module 'fastify' {
 
 const ARRIVED = Symbol('arrived')
 const PERMIT = Symbol('permit')
+
+/** Connections that sent what is no request: nothing that follows on them is served. */
+const UNREADABLE = new WeakSet<Socket>()
 
 interface Admitted extends IncomingMessage {
   [ARRIVED]?: number
@@ -154,6 +175,7 @@ export function createServer(options: ServerOptions): Server {
   const { loggerInstance, flushLog } = createLogger(options)
   const metrics = createMetrics()
   const chassis: Chassis = {
+    serviceName: options.serviceName,
     phase: 'starting',
     limiter,
     metrics,
@@ -177,7 +199,21 @@ export function createServer(options: ServerOptions): Server {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
-    requestIdHeader: 'x-request-id',
+    // Fastify's own would destroy the socket, and with it an answer that is on its way.
+    clientErrorHandler: (error, socket) =>
+      answerUnreadable((error as NodeJS.ErrnoException).code, socket),
+    requestIdHeader: false,
+    genReqId: requestId,
+    // Addresses that the router cannot read never reach a hook: they are opened and answered here.
+    frameworkErrors: (_error, request, reply) => {
+      openRequest(server, options, request as never, reply as never)
+      request.end.answered()
+      send(
+        reply as never,
+        new InvalidRequest('The address is malformed, or a part of it too long.'),
+        pathOf(request as never),
+      )
+    },
     routerOptions: { maxParamLength: 64 },
     serverFactory: (handler) => httpServer(handler, options, chassis),
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -186,6 +222,7 @@ export function createServer(options: ServerOptions): Server {
   server.decorateRequest('tenantId', '')
   server.decorateRequest('startedAt', 0)
   server.decorateRequest('traced', null as never)
+  server.decorateRequest('end', null as never)
   options.beforeRoutes?.(server)
   useStrictValidation(server)
   useStrictBodies(server)
@@ -193,7 +230,7 @@ export function createServer(options: ServerOptions): Server {
   useRequestContext(server, options)
   refusePans(server, options)
   useProblems(server)
-  useLogLine(server, options)
+  useEndOfRequest(server)
   limiterMetrics(chassis)
   healthRoutes(server)
   return server
@@ -218,14 +255,10 @@ function createLogger(options: ServerOptions): {
         version: options.APP_VERSION,
       },
       mixin: activeTraceIds,
-      redact: [
-        'authorization',
-        'cookie',
-        '*.authorization',
-        '*.cookie',
-        'payment_token',
-        '*.payment_token',
-      ],
+      redact: ['authorization', 'cookie', ...(options.secretMembers ?? [])].flatMap((name) => [
+        name,
+        `*.${name}`,
+      ]),
     },
     destination as DestinationStream,
   )
@@ -261,6 +294,16 @@ function httpServer(
   }
 
   function onRequest(request: Admitted, response: ServerResponse): void {
+    // The rest of a request that was answered as unreadable may still complete it.
+    if (UNREADABLE.has(request.socket)) {
+      request.socket.destroy()
+      return
+    }
+    // A request line without a version: HTTP/0.9.
+    if (request.httpVersionMajor < 1) {
+      answerUnreadable(undefined, request.socket)
+      return
+    }
     if (isProbe(request.url)) {
       handler(request, response)
       return
@@ -291,42 +334,71 @@ function httpServer(
     onRequest,
   )
   server.timeout = 15_000
-  server.on('clientError', answerUnreadable)
   return server
 }
 
 /** Bytes that are no HTTP request: a problem where the socket still takes one, then the end of the connection. */
-function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+function answerUnreadable(
+  code: string | undefined,
+  socket: Socket & { readonly _httpMessage?: ServerResponse | null },
+): void {
+  // What follows the first unreadable byte is read and dropped.
+  if (UNREADABLE.has(socket)) return
+  UNREADABLE.add(socket)
+  // A second status line inside an answer that has begun would be read as its body.
+  if (code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent === true) {
     socket.destroy()
     return
   }
-  const problem =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? new RequestHeaderFieldsTooLarge('The request headers are larger than 16 KiB; send fewer.')
-      : new InvalidRequest('The bytes received are not an HTTP/1.1 request; check the client.')
-  const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : problem.definition.status
-  const body = JSON.stringify({ ...problemBody(problem, '/'), status })
+  const problem = unreadableProblem(code)
+  const { status } = problem.definition
+  const body = JSON.stringify(problemBody(problem, '/'))
   socket.end(
     [
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
       'content-type: application/problem+json',
+      'cache-control: no-store',
       `content-length: ${Buffer.byteLength(body)}`,
       'connection: close',
       '',
       body,
     ].join('\r\n'),
   )
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+}
+
+function unreadableProblem(code: string | undefined): Problem {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new RequestHeaderFieldsTooLarge(
+      'The request headers are larger than 16 KiB; send fewer.',
+    )
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new RequestTimeout('The request did not arrive within 10 s; send it again, faster.')
+  return new InvalidRequest('The bytes received are not an HTTP/1.1 request; check the client.')
 }
 
 /** Bodies as they are; query, path and headers arrive as text and are coerced. Nothing is removed or defaulted away. */
 function useStrictValidation(server: Server): void {
   const build = AjvCompiler()
-  const strict = build({}, { customOptions: { removeAdditional: false, coerceTypes: false } })
+  const strict = build(
+    {},
+    { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
+  )
   const coercing = build({}, { customOptions: { removeAdditional: false, coerceTypes: 'array' } })
   server.setValidatorCompiler(
     (route) => (route.httpPart === 'body' ? strict : coercing)(route as never) as never,
   )
+  // "1e400" is coerced to Infinity, which every bound lets pass.
+  server.addHook('preHandler', async ({ query }) => {
+    for (const [name, value] of Object.entries(query as object))
+      if (Math.abs(value) === Number.POSITIVE_INFINITY)
+        throw new InvalidRequest(
+          `/querystring/${name} must be a finite number; see openapi.json.`,
+          {
+            errors: [{ pointer: `/querystring/${name}`, detail: 'must be finite' }],
+          },
+        )
+  })
 }
 
 /** Only JSON in UTF-8; no body at all counts as `{}`. */
@@ -361,38 +433,60 @@ function holdPermitWhileHandling(server: Server): void {
   })
 }
 
+/** The caller's id where it gives one, for the log. */
+function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && given !== ''
+    ? maskPans(given.slice(0, MAX_REQUEST_ID_LENGTH))
+    : randomUUID()
+}
+
+/** Starts what every request has: static headers, span, deadline. Returns the ms until the answer is due. */
+function openRequest(
+  server: Server,
+  options: ServerOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): number {
+  request.startedAt = performance.now()
+  reply.header('cache-control', 'no-store')
+  request.end = createEnd(() => endRequest(server, options, request, reply))
+  reply.raw.once('close', request.end.closed)
+  if (isProbe(request.raw.url)) return Number.POSITIVE_INFINITY
+  const admitted = request.raw as Admitted
+  const arrivedAt = admitted[ARRIVED] ?? request.startedAt
+  const { span, requestContext } = startServerSpan(
+    `${request.method} ${request.routeOptions.url ?? 'unmatched'}`,
+    request.headers,
+    correlation(request, options.correlationHeaders),
+  )
+  const deadlineAt = arrivedAt + deadlineMs(request, options)
+  const carried = withBackground(
+    withForwarded(
+      withDeadline(requestContext, deadlineAt),
+      pick(request, options.forwardedHeaders),
+    ),
+    (work) => trackBackground(server.chassis, admitted[PERMIT], work),
+  )
+  const { traceId } = span.spanContext()
+  request.traced = { span, requestContext: carried, traceId }
+  reply.header('x-trace-id', traceId)
+  return deadlineAt - performance.now()
+}
+
 function useRequestContext(server: Server, options: ServerOptions): void {
   const tenantPattern = new RegExp(options.tenantPattern)
-  const quotas = new Map<number, ReturnType<typeof createQuota>>()
+  /** By the route's configuration: two routes of the same rate do not share their tokens. */
+  const quotas = new Map<object, Quota>()
 
   server.addHook('onRequest', (request, reply, done) => {
-    request.startedAt = performance.now()
-    reply.header('cache-control', 'no-store')
-    if (server.chassis.phase === 'draining') reply.header('connection', 'close')
-    if (isProbe(request.raw.url)) {
+    const leftMs = openRequest(server, options, request, reply)
+    if (request.traced === null) {
       done()
       return
     }
-    const admitted = request.raw as Admitted
-    const arrivedAt = admitted[ARRIVED] ?? request.startedAt
-    const { span, requestContext } = startServerSpan(
-      `${request.method} ${request.routeOptions.url ?? 'unmatched'}`,
-      request.headers,
-      correlation(request, options.correlationHeaders),
-    )
-    const deadlineAt = arrivedAt + deadlineMs(request, options)
-    const carried = withBackground(
-      withForwarded(
-        withDeadline(requestContext, deadlineAt),
-        pick(request, options.forwardedHeaders),
-      ),
-      (work) => trackBackground(server.chassis, admitted[PERMIT], work),
-    )
-    const { traceId } = span.spanContext()
-    request.traced = { span, requestContext: carried, traceId }
-    reply.header('x-trace-id', traceId)
-    context.with(carried, () => {
-      if (deadlineAt - performance.now() < MIN_DEADLINE_MS)
+    context.with(request.traced.requestContext, () => {
+      if (leftMs < MIN_DEADLINE_MS)
         done(
           new DeadlineTooShort(
             `The deadline leaves less than ${MIN_DEADLINE_MS} ms; nothing was done. Allow more time.`,
@@ -414,12 +508,13 @@ function useRequestContext(server: Server, options: ServerOptions): void {
   })
 
   server.addHook('preHandler', async (request) => {
-    const { quotaPerSecond } = request.routeOptions.config
+    const { config } = request.routeOptions
+    const { quotaPerSecond } = config
     if (quotaPerSecond === undefined) return
-    let quota = quotas.get(quotaPerSecond)
+    let quota = quotas.get(config)
     if (quota === undefined) {
       quota = createQuota(quotaPerSecond)
-      quotas.set(quotaPerSecond, quota)
+      quotas.set(config, quota)
     }
     if (quota.take(request.tenantId)) return
     throw new TenantQuota(
@@ -438,15 +533,28 @@ function refusePans(server: Server, options: ServerOptions): void {
     )
     if (inHeader !== undefined)
       throw new PanRejected(`${inHeader} holds a card number; send a token or a random key.`)
-    if (request.body === undefined || request.body === null) return
-    const text = JSON.stringify(request.body, (name, value) =>
-      exempt.has(name) ? undefined : value,
-    )
-    if (text !== undefined && containsPan(text))
+    if (holdsPan(request.body, exempt))
       throw new PanRejected(
         "The body holds a card number; send the card processor's token instead.",
       )
   })
+}
+
+/** Member names count, too. Not recursive: a body of 64 KiB can be deeper than the stack. */
+function holdsPan(body: unknown, exempt: ReadonlySet<string>): boolean {
+  const todo: unknown[] = [body]
+  while (todo.length > 0) {
+    const value = todo.pop()
+    if (typeof value === 'string' || typeof value === 'number') {
+      if (containsPan(String(value))) return true
+    } else if (Array.isArray(value)) {
+      for (const each of value) todo.push(each)
+    } else if (typeof value === 'object' && value !== null) {
+      for (const [name, member] of Object.entries(value))
+        if (!exempt.has(name)) todo.push(name, member)
+    }
+  }
+  return false
 }
 
 function trackBackground(
@@ -551,8 +659,10 @@ function pathOf(request: FastifyRequest): string {
   return maskPans((request.raw.url ?? '/').split('?', 1)[0] as string)
 }
 
-function toProblem(error: FastifyError): Problem {
+function toProblem(error: FastifyError | null | undefined): Problem {
   if (error instanceof Problem) return error
+  if (error === null || error === undefined)
+    return new Internal('Something failed here; the request may be sent again.')
   if (error.validation !== undefined) return invalid(error)
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
@@ -573,7 +683,7 @@ function invalid(error: FastifyError): Problem {
   const where = error.validationContext ?? 'body'
   const errors = (error.validation ?? []).map(({ instancePath, message, params }) => {
     const extra = (params as { additionalProperty?: unknown }).additionalProperty
-    const name = typeof extra === 'string' ? `/${maskPans(extra.slice(0, 64))}` : ''
+    const name = typeof extra === 'string' ? `/${pointerToken(maskPans(extra.slice(0, 64)))}` : ''
     return { pointer: `/${where}${instancePath}${name}`, detail: message ?? 'is not valid' }
   })
   const first = errors[0]
@@ -585,59 +695,106 @@ function invalid(error: FastifyError): Problem {
   )
 }
 
-/** One line a request, with everything that tests and operators count on; probes only when a mesh peer sent them. */
-function useLogLine(server: Server, options: ServerOptions): void {
-  server.addHook('onResponse', async (request, reply) => {
-    const status = reply.statusCode
-    const durationMs = performance.now() - request.startedAt
-    const probe = isProbe(request.raw.url)
-    if (!probe) {
-      const { span } = request.traced
-      if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
-      span.setAttributes({
-        'http.response.status_code': status,
-        ...correlation(request, options.correlationHeaders, reply),
-      })
-      span.end()
-      server.chassis.metrics.observeRequest(
-        {
-          method: request.method,
-          route: request.routeOptions.url ?? 'unmatched',
-          status: String(status),
-        },
-        durationMs / 1000,
-        span,
-      )
-    }
-    const certificate = request.headers['x-forwarded-client-cert']
-    if (probe && certificate === undefined) return
-    const attempt = Number(request.headers['x-envoy-attempt-count'])
-    const spanContext = request.traced?.span.spanContext()
-    server.log.info(
-      {
-        peer: peerOf(certificate),
-        method: request.method,
-        path: pathOf(request),
-        status,
-        attempt: Number.isInteger(attempt) ? attempt : null,
-        ...Object.fromEntries(Object.keys(options.correlationHeaders).map((name) => [name, null])),
-        ...correlation(request, options.correlationHeaders, reply),
-        sampled: request.headers['x-b3-sampled'] ?? null,
-        trace_id: spanContext?.traceId ?? null,
-        span_id: spanContext?.spanId ?? null,
-        duration_ms: Math.round(durationMs * 1000) / 1000,
-        aborted: !reply.raw.writableFinished,
-      },
-      'request',
-    )
+/** A member's name inside a JSON pointer (RFC 6901, section 3). */
+function pointerToken(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1')
+}
+
+/**
+ * A request ends when its answer is written or, where the caller hung up, when the answer that nobody reads is there.
+ * Fastify's onResponse alone would miss the second kind.
+ */
+function useEndOfRequest(server: Server): void {
+  server.addHook('onSend', (request, reply, payload, done) => {
+    if (server.chassis.phase === 'draining') reply.header('connection', 'close')
+    request.end?.answered()
+    done(null, payload)
   })
+
+  server.addHook('onResponse', (request, _reply, done) => {
+    request.end?.closed()
+    done()
+  })
+}
+
+/** Calls back once, when both have happened. */
+function createEnd(callback: () => void): End {
+  let answered = false
+  let closed = false
+  let over = false
+  function check(): void {
+    if (!answered || !closed || over) return
+    over = true
+    callback()
+  }
+  return {
+    answered() {
+      answered = true
+      check()
+    },
+    closed() {
+      closed = true
+      check()
+    },
+  }
+}
+
+/** One line a request, with everything that tests and operators count on; probes only when a mesh peer sent them. */
+function endRequest(
+  server: Server,
+  options: ServerOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const status = reply.statusCode
+  const durationMs = performance.now() - request.startedAt
+  const probe = isProbe(request.raw.url)
+  if (request.traced !== null) {
+    const { span } = request.traced
+    if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
+    span.setAttributes({
+      'http.response.status_code': status,
+      ...correlation(request, options.correlationHeaders, reply),
+    })
+    span.end()
+    server.chassis.metrics.observeRequest(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? 'unmatched',
+        status: String(status),
+      },
+      durationMs / 1000,
+      span,
+    )
+  }
+  const certificate = request.headers['x-forwarded-client-cert']
+  if (probe && certificate === undefined) return
+  const attempt = Number(request.headers['x-envoy-attempt-count'])
+  const spanContext = request.traced?.span.spanContext()
+  server.log.info(
+    {
+      peer: peerOf(certificate),
+      method: request.method,
+      path: pathOf(request),
+      status,
+      attempt: Number.isInteger(attempt) ? attempt : null,
+      ...Object.fromEntries(Object.keys(options.correlationHeaders).map((name) => [name, null])),
+      ...correlation(request, options.correlationHeaders, reply),
+      sampled: request.headers['x-b3-sampled'] ?? null,
+      trace_id: spanContext?.traceId ?? null,
+      span_id: spanContext?.spanId ?? null,
+      duration_ms: Math.round(durationMs * 1000) / 1000,
+      aborted: !reply.raw.writableFinished,
+    },
+    'request',
+  )
 }
 
 /** URI of the last element: the caller's proxy wrote that one, the others are the caller's own words. */
 function peerOf(certificate: string | string[] | undefined): string | null {
   if (certificate === undefined) return null
   const last = String(certificate).split(',').at(-1) as string
-  return /(?:^|;)URI=([^;]*)/.exec(last)?.[1] ?? null
+  return /(?:^|;)URI=([^;]*)/.exec(last.trim())?.[1] ?? null
 }
 
 function limiterMetrics({ metrics, limiter }: Chassis): void {

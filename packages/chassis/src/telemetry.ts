@@ -24,6 +24,7 @@ import {
   BatchSpanProcessor,
   ParentBasedSampler,
   type SpanExporter,
+  type SpanProcessor,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace'
 
@@ -49,6 +50,14 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   return running
 }
 
+/** Without any processor the SDK sets up no tracer: every trace id would be zeros and no trace passed on. */
+const KEEPS_NOTHING: SpanProcessor = {
+  onStart: () => undefined,
+  onEnd: () => undefined,
+  forceFlush: async () => undefined,
+  shutdown: async () => undefined,
+}
+
 function start({ serviceName, exporter, url, ratio }: TelemetryOptions): Telemetry {
   const spanExporter = exporterFor(exporter, url, serviceName)
   const sdk = new NodeSDK({
@@ -60,7 +69,7 @@ function start({ serviceName, exporter, url, ratio }: TelemetryOptions): Telemet
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
     spanProcessors:
       spanExporter === undefined
-        ? []
+        ? [KEEPS_NOTHING]
         : [new BatchSpanProcessor({ exporter: spanExporter, scheduledDelayMillis: 1000 })],
     // The last one wins on extract, and a sidecar of the Zipkin type rewrites only the B3 headers. Multi headers:
     // a single `b3` header would be preferred by the next hop and hide what its sidecar wrote.
@@ -132,6 +141,9 @@ export async function rootSpan<T>(
   const span = tracer.startSpan(name, { kind: SpanKind.INTERNAL, attributes, root: true })
   try {
     return await context.with(trace.setSpan(context.active(), span), work)
+  } catch (error) {
+    span.setStatus({ code: SpanStatusCode.ERROR })
+    throw error
   } finally {
     span.end()
   }

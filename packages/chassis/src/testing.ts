@@ -24,12 +24,14 @@ export interface TestDatabase {
   readonly config: { readonly DATABASE_URL: string; readonly DATABASE_PASSWORD_FILE: string }
   /** As superuser: sees every tenant. */
   readonly admin: pg.Pool
+  /** As the service's own role, under its rights and limits. The caller ends it. */
+  asService(connections: number): pg.Pool
   drop(): Promise<void>
 }
 
 /**
  * A database of `role`'s service, freshly migrated by its owner. A file makes one in beforeAll and drops it in afterAll.
- * @param role also the name of the service's database in production: `oms_payment`.
+ * @param role also the name of the service's database in production: `oms_shipping`.
  */
 export async function createTestDatabase(
   role: string,
@@ -56,6 +58,8 @@ export async function createTestDatabase(
     () => undefined,
   )
   const admin = new pg.Pool({ connectionString: `${base}/${name}`, max: 4 })
+  // `drop` may cut a connection that is just closing; unheard, its error would end the run.
+  admin.on('error', () => undefined)
 
   async function drop(): Promise<void> {
     await admin.end()
@@ -70,6 +74,11 @@ export async function createTestDatabase(
     name,
     config: { DATABASE_URL: url(role), DATABASE_PASSWORD_FILE: passwordFile },
     admin,
+    asService(connections) {
+      const own = new URL(url(role))
+      own.password = TEST_PASSWORD
+      return new pg.Pool({ connectionString: own.href, max: connections })
+    },
     drop,
   }
 }

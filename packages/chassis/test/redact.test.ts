@@ -8,6 +8,8 @@ test.each([
   'pm_4242424242424242',
   '378282246310005',
   'x5555555555554444y',
+  '2 4242424242424242', // another number before it
+  '3-4242424242424242-7',
 ])('sees the card number in %s', (text) => {
   expect(containsPan(text)).toBe(true)
   expect(maskPans(text)).toContain('[PAN]')

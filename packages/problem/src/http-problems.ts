@@ -28,6 +28,12 @@ export const MethodNotAllowed = defineProblem({
   title: 'Method not allowed',
   status: 405,
 })
+export const RequestTimeout = defineProblem({
+  slug: 'request-timeout',
+  title: 'Request timeout',
+  status: 408,
+  retryable: true,
+})
 export const ContentTooLarge = defineProblem({
   slug: 'content-too-large',
   title: 'Content too large',
@@ -81,7 +87,7 @@ export const Internal = defineProblem({
 })
 export const Unavailable = defineProblem({
   slug: 'unavailable',
-  title: 'This instance cannot reach its database',
+  title: 'This instance cannot answer',
   status: 503,
   retryable: true,
   outcome: 'unknown',

@@ -98,6 +98,15 @@ GRANT SELECT, UPDATE ON oms.${table} TO oms_payment_sweeper;`,
 const functions = `
 GRANT UPDATE ON oms.payment, oms.refund TO oms_payment;
 
+-- Processors forget idempotency keys after 24 h (Stripe API v1); the hour is for passes under way. Told by the
+-- database: a process whose clock is behind would send a forgotten key, and charge twice.
+CREATE FUNCTION oms.entity(p oms.payment) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT to_jsonb(p) || jsonb_build_object('key_lives', p.created_at > now() - interval '23 h')
+$$;
+CREATE FUNCTION oms.entity(r oms.refund) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT to_jsonb(r) || jsonb_build_object('key_lives', r.created_at > now() - interval '23 h')
+$$;
+
 CREATE FUNCTION oms.begin_charge(
   p_t text, p_o uuid, p_fp bytea, p_amount bigint, p_currency text, p_token text, p_psp_key text)
 RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
@@ -107,7 +116,7 @@ BEGIN
   INSERT INTO oms.payment (tenant_id, order_id, fp, state, amount_minor, currency, payment_token, psp_key, next_run_at)
     VALUES (p_t, p_o, p_fp, 1, p_amount, p_currency, p_token, p_psp_key, now() + interval '3 s')
     ON CONFLICT DO NOTHING RETURNING * INTO p;
-  IF FOUND THEN role := 'fresh'; entity := to_jsonb(p); RETURN NEXT; RETURN; END IF;
+  IF FOUND THEN role := 'fresh'; entity := oms.entity(p); RETURN NEXT; RETURN; END IF;
   -- A second statement has a snapshot that sees the winner.
   SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o;
   IF p.fp <> p_fp THEN role := 'conflict';
@@ -121,7 +130,7 @@ BEGIN
       role := CASE WHEN p.state = 1 THEN 'running' ELSE 'final' END;
     END IF;
   END IF;
-  entity := to_jsonb(p); RETURN NEXT;
+  entity := oms.entity(p); RETURN NEXT;
 END $$;
 
 CREATE FUNCTION oms.finish_charge(p_t text, p_o uuid, p_verdict text, p_psp_ref text, p_code text)
@@ -142,7 +151,7 @@ BEGIN
     role := 'kept';
     SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o;
   END IF;
-  entity := to_jsonb(p); RETURN NEXT;
+  entity := oms.entity(p); RETURN NEXT;
 END $$;
 
 -- PSP_MODE=simulated: the outcome follows from the token, so intent and outcome are one write.
@@ -166,14 +175,14 @@ BEGIN
     SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o;
     role := CASE WHEN p.fp <> p_fp THEN 'conflict' WHEN p.state = 1 THEN 'running' ELSE 'final' END;
   END IF;
-  entity := to_jsonb(p); RETURN NEXT;
+  entity := oms.entity(p); RETURN NEXT;
 END $$;
 
 CREATE FUNCTION oms.load_payment(p_t text, p_o uuid)
 RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  RETURN QUERY SELECT 'read', to_jsonb(p) FROM oms.payment p WHERE p.tenant_id = p_t AND p.order_id = p_o;
+  RETURN QUERY SELECT 'read', oms.entity(p) FROM oms.payment p WHERE p.tenant_id = p_t AND p.order_id = p_o;
 END $$;
 
 -- No row yet: the tombstone defeats a charge that is still on its way.
@@ -189,7 +198,7 @@ BEGIN
     SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o;
     role := 'read';
   END IF;
-  entity := to_jsonb(p); RETURN NEXT;
+  entity := oms.entity(p); RETURN NEXT;
 END $$;
 
 CREATE FUNCTION oms.defer_charge(p_t text, p_o uuid)
@@ -210,7 +219,7 @@ BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
   SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o FOR UPDATE;
   IF NOT FOUND THEN role := 'not_found'; RETURN NEXT; RETURN; END IF;
-  payment := to_jsonb(p);
+  payment := oms.entity(p);
   IF p.state <> 2 THEN role := 'not_captured'; RETURN NEXT; RETURN; END IF;
   SELECT * INTO r FROM oms.refund WHERE tenant_id = p_t AND order_id = p_o ORDER BY refund_no DESC LIMIT 1;
   IF FOUND AND NOT (p_retry AND r.state = 3) THEN
@@ -221,7 +230,7 @@ BEGIN
        WHERE tenant_id = p_t AND order_id = p_o AND refund_no = r.refund_no RETURNING * INTO r;
       role := 'resumed';
     END IF;
-    entity := to_jsonb(r); RETURN NEXT; RETURN;
+    entity := oms.entity(r); RETURN NEXT; RETURN;
   END IF;
   v_no := coalesce(r.refund_no, 0) + 1;
   -- The money is spoken for before the processor hears of it.
@@ -229,7 +238,7 @@ BEGIN
   INSERT INTO oms.refund (tenant_id, order_id, refund_no, state, amount_minor, psp_key, next_run_at)
     VALUES (p_t, p_o, v_no, 1, p.amount_minor, regexp_replace(p.psp_key, ':c1$', ':r' || v_no), now() + interval '3 s')
     RETURNING * INTO r;
-  role := 'fresh'; entity := to_jsonb(r); RETURN NEXT;
+  role := 'fresh'; entity := oms.entity(r); RETURN NEXT;
 END $$;
 
 CREATE FUNCTION oms.finish_refund(p_t text, p_o uuid, p_no integer, p_done boolean, p_psp_ref text)
@@ -252,14 +261,14 @@ BEGIN
     role := 'kept';
     SELECT * INTO r FROM oms.refund WHERE tenant_id = p_t AND order_id = p_o ORDER BY refund_no DESC LIMIT 1;
   END IF;
-  entity := to_jsonb(r); RETURN NEXT;
+  entity := oms.entity(r); RETURN NEXT;
 END $$;
 
 CREATE FUNCTION oms.latest_refund(p_t text, p_o uuid)
 RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  RETURN QUERY SELECT 'read', to_jsonb(r) FROM oms.refund r
+  RETURN QUERY SELECT 'read', oms.entity(r) FROM oms.refund r
     WHERE r.tenant_id = p_t AND r.order_id = p_o ORDER BY r.refund_no DESC LIMIT 1;
 END $$;
 

@@ -7,7 +7,7 @@ import type { HttpClient } from '@oms/chassis/http-client'
 import { NoAnswer } from '@oms/chassis/http-client'
 import { type Static, Type } from 'typebox'
 import type { ChargeOutcome, RefundOutcome } from '../domain/payment.ts'
-import { mayResend, merchantReference } from '../domain/payment.ts'
+import { merchantReference } from '../domain/payment.ts'
 import type { Gateway } from '../domain/ports.ts'
 
 /** 1.2 s: leaves payment's own answer, due at 1.7 s, room for two statements. */
@@ -40,13 +40,13 @@ export function createPaymentGateway(processor: HttpClient): Gateway {
   async function ask<T extends { readonly idempotency_key: string }>(
     kind: 'charges' | 'refunds',
     pspKey: string,
-    createdAt: string,
+    keyLives: boolean,
     body: object,
   ): Promise<T | undefined> {
     const schemas =
       kind === 'charges' ? { one: Charge, list: Charges } : { one: Refund, list: Refunds }
     try {
-      if (mayResend(createdAt, Date.now())) {
+      if (keyLives) {
         const answer = await processor.send({
           method: 'POST',
           path: `/v1/${kind}`,
@@ -78,14 +78,14 @@ export function createPaymentGateway(processor: HttpClient): Gateway {
   return {
     async charge({
       pspKey,
-      createdAt,
+      keyLives,
       amountMinor,
       currency,
       paymentToken,
     }): Promise<ChargeOutcome> {
       if (pspKey === null) return { kind: 'unknown' }
       await faultPoint('payment.psp.sent')
-      const charge = await ask<Charge>('charges', pspKey, createdAt, {
+      const charge = await ask<Charge>('charges', pspKey, keyLives, {
         amount: amountMinor,
         currency,
         source: paymentToken,
@@ -102,8 +102,8 @@ export function createPaymentGateway(processor: HttpClient): Gateway {
       return { kind: 'unknown' }
     },
 
-    async refund({ pspRef }, { pspKey, createdAt, amountMinor }): Promise<RefundOutcome> {
-      const refund = await ask<Refund>('refunds', pspKey, createdAt, {
+    async refund({ pspRef }, { pspKey, keyLives, amountMinor }): Promise<RefundOutcome> {
+      const refund = await ask<Refund>('refunds', pspKey, keyLives, {
         charge: pspRef,
         amount: amountMinor,
         merchant_reference: merchantReference(pspKey),
@@ -115,10 +115,18 @@ export function createPaymentGateway(processor: HttpClient): Gateway {
   }
 }
 
-/** `PSP_MODE=simulated`: charges are decided by the database, refunds here, both by the token's rules. */
+/**
+ * `PSP_MODE=simulated`: new charges are decided by the database, refunds here; and charges that a run with a real
+ * processor left open, by the same rule.
+ */
 export function createSimulatedGateway(): Gateway {
   return {
-    charge: async ({ orderId }) => ({ kind: 'captured', pspRef: `sim_${orderId}` }),
+    async charge({ orderId, paymentToken }) {
+      const pspRef = `sim_${orderId}`
+      return paymentToken?.startsWith('pm_decline') === true
+        ? { kind: 'declined', pspRef, declineCode: 'card_declined' }
+        : { kind: 'captured', pspRef }
+    },
     refund: async (_payment, { orderId, refundNo }) => ({
       kind: 'done',
       pspRef: `sim_${orderId}_r${refundNo}`,

@@ -46,6 +46,7 @@ interface PaymentRow {
   readonly decline_code: string | null
   readonly refunded_minor: number
   readonly attempt: number
+  readonly key_lives: boolean
   readonly created_at: string
   readonly decided_at: string | null
 }
@@ -58,7 +59,7 @@ interface RefundRow {
   readonly amount_minor: number
   readonly psp_key: string
   readonly attempt: number
-  readonly created_at: string
+  readonly key_lives: boolean
 }
 
 interface Result<Row, Role extends string = string> {
@@ -208,6 +209,7 @@ function toPayment(row: PaymentRow): Payment {
     declineCode: row.decline_code,
     refundedMinor: row.refunded_minor,
     attempt: row.attempt,
+    keyLives: row.key_lives,
     createdAt: iso(row.created_at),
     decidedAt: row.decided_at === null ? null : iso(row.decided_at),
   }
@@ -222,7 +224,7 @@ function toRefund(row: RefundRow): Refund {
     amountMinor: row.amount_minor,
     pspKey: row.psp_key,
     attempt: row.attempt,
-    createdAt: iso(row.created_at),
+    keyLives: row.key_lives,
   }
 }
 

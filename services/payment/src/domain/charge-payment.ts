@@ -69,7 +69,14 @@ async function decide(
 /** One pass over due charges. The same processor key is sent again, so it ends where the first try led. */
 export async function resumeCharges(batch: number, dependencies: Dependencies): Promise<number> {
   const due = await dependencies.payments.claimDueCharges(batch)
-  await Promise.allSettled(due.map((key) => resume(key, dependencies)))
+  await Promise.all(
+    due.map((key) =>
+      // One that fails must not end the pass of the others; its lease runs out.
+      resume(key, dependencies).catch((error: unknown) =>
+        dependencies.log.warn({ err: error, order_id: key.orderId }, 'charge not resumed'),
+      ),
+    ),
+  )
   return due.length
 }
 

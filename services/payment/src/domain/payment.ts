@@ -17,6 +17,8 @@ export interface Payment {
   readonly declineCode: string | null
   readonly refundedMinor: number
   readonly attempt: number
+  /** The processor still knows the key; afterwards it is asked, never sent to again. By the database's clock. */
+  readonly keyLives: boolean
   readonly createdAt: string
   readonly decidedAt: string | null
 }
@@ -29,7 +31,7 @@ export interface Refund {
   readonly amountMinor: number
   readonly pspKey: string
   readonly attempt: number
-  readonly createdAt: string
+  readonly keyLives: boolean
 }
 
 /** What the processor said. A 5xx, a timeout or a lost connection is `unknown`, never a decline. */
@@ -43,21 +45,11 @@ export type RefundOutcome =
   | { readonly kind: 'failed'; readonly pspRef: string }
   | { readonly kind: 'unknown' }
 
-/**
- * 23 h: processors forget idempotency keys after 24 (Stripe API v1). A charge older than this is asked about, never
- * sent again.
- */
-export const KEY_LIFETIME_MS = 23 * 3_600_000
-
 /** How many passes without a verdict call for a person. */
 export const ALERT_AFTER_ATTEMPTS = 20
 
 export function isDecided(payment: Payment): boolean {
   return payment.state !== 'processing'
-}
-
-export function mayResend(createdAt: string, nowMs: number): boolean {
-  return nowMs - Date.parse(createdAt) < KEY_LIFETIME_MS
 }
 
 /** The charge's key at the processor: made of tenant and order alone, so that a resumed charge cannot charge twice. */

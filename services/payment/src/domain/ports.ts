@@ -70,6 +70,7 @@ export interface Patience {
 
 /** An error line calls for a person. */
 export interface Log {
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void
   error(fields: Readonly<Record<string, unknown>>, message: string): void
   info(fields: Readonly<Record<string, unknown>>, message: string): void
 }

@@ -75,15 +75,21 @@ async function decide(
 /** One pass over due refunds, under the same processor key as before. */
 export async function resumeRefunds(batch: number, dependencies: Dependencies): Promise<number> {
   const due = await dependencies.payments.claimDueRefunds(batch)
-  await Promise.allSettled(
-    due.map(async (key) => {
-      const [payment, refund] = await Promise.all([
-        dependencies.payments.find(key),
-        dependencies.payments.latestRefund(key),
-      ])
-      if (payment !== undefined && refund !== undefined && !isEnded(refund))
-        await decide(payment, refund, dependencies)
-    }),
+  await Promise.all(
+    due.map((key) =>
+      resume(key, dependencies).catch((error: unknown) =>
+        dependencies.log.warn({ err: error, order_id: key.orderId }, 'refund not resumed'),
+      ),
+    ),
   )
   return due.length
+}
+
+async function resume(key: OrderKey, dependencies: Dependencies): Promise<void> {
+  const [payment, refund] = await Promise.all([
+    dependencies.payments.find(key),
+    dependencies.payments.latestRefund(key),
+  ])
+  if (payment !== undefined && refund !== undefined && !isEnded(refund))
+    await decide(payment, refund, dependencies)
 }
