@@ -1,6 +1,5 @@
 import { Busy, NotFound } from '@oms/problem/http-problems'
 import { problemBody } from '@oms/problem/problem'
-import { context, propagation, trace } from '@opentelemetry/api'
 import { Type } from 'typebox'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { underDeadline } from '../src/context.ts'
@@ -14,7 +13,6 @@ import { createUpstream, eventually, json, type Upstream } from '../src/testing.
 import { startService, TENANT, type TestService } from './service.ts'
 
 let upstream: Upstream
-let collector: Upstream
 let service: TestService
 let ours: HttpClient
 let theirs: HttpClient
@@ -31,43 +29,27 @@ const request: ClientRequest = {
   problems: [NotFound, Busy],
 }
 
-/** The tracer hangs on the process, which runs other files too, and only the first one set is taken. */
-function forgetTracer(): void {
-  trace.disable()
-  propagation.disable()
-  context.disable()
-}
-
 beforeAll(async () => {
-  forgetTracer()
   upstream = await createUpstream()
-  collector = await createUpstream()
-  service = await startService(
-    (server) => {
-      ours = createHttpClient(server, {
-        name: 'things',
-        origin: upstream.origin,
-        deadlineHeader: 'x-request-deadline-ms',
-      })
-      theirs = createHttpClient(server, { name: 'third', origin: upstream.origin, forward: false })
-      server.get('/ours', async () => (await ours.send(request)).body)
-      server.get('/patient', async () => {
-        const { timeoutMs: _, ...patient } = request
-        return (await ours.send(patient)).body
-      })
-      server.get('/theirs', async () => (await theirs.send(request)).body)
-    },
-    // Spans go out over real HTTP, in Zipkin's form.
-    { TRACE_EXPORTER: 'zipkin', TRACE_URL: `${collector.origin}/api/v2/spans`, TRACE_RATIO: 1 },
-  )
-  collector.answer((_request, response) => void response.writeHead(202).end())
+  service = await startService((server) => {
+    ours = createHttpClient(server, {
+      name: 'things',
+      origin: upstream.origin,
+      deadlineHeader: 'x-request-deadline-ms',
+    })
+    theirs = createHttpClient(server, { name: 'third', origin: upstream.origin, forward: false })
+    server.get('/ours', async () => (await ours.send(request)).body)
+    server.get('/patient', async () => {
+      const { timeoutMs: _, ...patient } = request
+      return (await ours.send(patient)).body
+    })
+    server.get('/theirs', async () => (await theirs.send(request)).body)
+  })
 })
 
 afterAll(async () => {
   await service.stop()
   await upstream.close()
-  await collector.close()
-  forgetTracer()
 })
 
 beforeEach(() => {
@@ -254,37 +236,4 @@ describe('of the request being served', () => {
     const names = Object.keys(sent).filter((name) => /^(x-|b3|trace|baggage)/.test(name))
     expect(names).toEqual([])
   })
-})
-
-test('a request and its call are two spans of one trace, one the parent of the other', async () => {
-  await service.get('/ours', { ...TENANT, 'x-order-id': 'o-1' })
-  interface Span {
-    readonly traceId: string
-    readonly id: string
-    readonly parentId?: string
-    readonly kind?: string
-    readonly name: string
-    readonly tags: Record<string, string>
-    readonly localEndpoint: { serviceName: string }
-  }
-  const spans = () => collector.received.flatMap(({ body }) => body as readonly Span[])
-  const server = await eventually('the SERVER span', () =>
-    spans().find(({ kind, tags }) => kind === 'SERVER' && tags['order_id'] === 'o-1'),
-  )
-  const client = await eventually('the CLIENT span', () =>
-    spans().find(({ parentId }) => parentId === server.id),
-  )
-  expect(client).toMatchObject({
-    traceId: server.traceId,
-    kind: 'CLIENT',
-    name: 'POST /api/things/:id',
-    tags: { 'http.response.status_code': '200', 'server.address': 'things' },
-    localEndpoint: { serviceName: 'thing-service' },
-  })
-  expect(server).toMatchObject({
-    name: 'GET /ours',
-    tags: { tenant_id: 'acme', 'http.response.status_code': '200' },
-  })
-  expect(JSON.stringify(spans())).not.toContain('"a":1')
-  expect(upstream.received.at(-1)?.headers['x-b3-spanid']).toBe(client.id)
 })

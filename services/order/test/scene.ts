@@ -90,7 +90,7 @@ export interface LogLine {
   readonly [name: string]: unknown
 }
 
-export const PRICES = [
+const PRICES = [
   { tenantId: 'acme', sku: 'BEANS', currency: 'EUR', unitPriceMinor: 1890 },
   { tenantId: 'acme', sku: 'MUG', currency: 'EUR', unitPriceMinor: 1250 },
   { tenantId: 'acme', sku: 'YACHT', currency: 'EUR', unitPriceMinor: 1_000_000_000 },

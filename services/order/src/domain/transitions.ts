@@ -150,7 +150,7 @@ const VERDICTS = {
 } as const
 
 /** A definitive answer that a command does not list contradicts the protocol. */
-export const REACTIONS: Readonly<Record<Command, Readonly<Partial<Record<Answer, Reaction>>>>> = {
+const REACTIONS: Readonly<Record<Command, Readonly<Partial<Record<Answer, Reaction>>>>> = {
   reserve: {
     held: send('charge'),
     committed: send('charge'),
