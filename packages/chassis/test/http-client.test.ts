@@ -9,7 +9,7 @@ import {
   type HttpClient,
   NoAnswer,
 } from '../src/http-client.ts'
-import { createUpstream, eventually, json, type Upstream } from '../src/testing.ts'
+import { createUpstream, json, type Upstream } from '../src/testing.ts'
 import { startService, TENANT, type TestService } from './service.ts'
 
 let upstream: Upstream

@@ -286,7 +286,11 @@ describe('boot', () => {
   })
 
   /** Boots a service against `url`; resolves once it would be ready. */
-  async function boot(url: string, wanted = migrations, poolSize = 1): Promise<void> {
+  async function boot(
+    url: string,
+    wanted = migrations,
+    { poolSize = 1, serviceName = 'thing-service' } = {},
+  ): Promise<void> {
     const own = await startService(
       (server) =>
         void createPostgres(
@@ -298,6 +302,7 @@ describe('boot', () => {
           },
           wanted,
         ),
+      { serviceName },
     )
     started.push(own)
     own.server.chassis.phase = 'starting'
@@ -309,9 +314,11 @@ describe('boot', () => {
   test('is done where the schema is there', () => boot(as(ROLE)))
 
   test('ends with every connection made', async () => {
-    const before = (await backends()).length
-    await boot(as(ROLE), migrations, 3)
-    await eventually('three more', async () => (await backends()).length === before + 3)
+    await boot(as(ROLE), migrations, { poolSize: 3, serviceName: 'warm-service' })
+    await eventually(
+      'three of its own',
+      async () => (await backends("application_name = 'warm-service'")).length === 3,
+    )
   })
 
   test('accepts a schema one release ahead', () =>

@@ -357,7 +357,7 @@ describe.each([
 
 describe('claims', () => {
   test('take each due row once, over many connections, whatever its tenant', async () => {
-    await set2("next_run_at = now() + interval '1 h'")
+    await admin("UPDATE oms.payment SET next_run_at = now() + interval '1 h' WHERE state = 1")
     const orders = Array.from({ length: 40 }, () => randomUUID())
     for (const [i, order] of orders.entries())
       await begin(order, { tenant: i % 2 === 0 ? 'acme' : 'globex' })
@@ -365,16 +365,17 @@ describe('claims', () => {
       "UPDATE oms.payment SET next_run_at = now() - interval '1 s' WHERE order_id = ANY($1)",
       [orders],
     )
-    const claims = await Promise.all(
-      Array.from({ length: 10 }, () => service.query('SELECT * FROM oms.claim_due_charges(8)')),
-    )
-    const claimed = claims.flatMap(({ rows }) => rows.map(({ order_id }) => order_id as string))
-    expect(claimed.sort()).toEqual([...orders].sort())
-    expect(Object.keys(claims[0]?.rows[0] ?? claims[1]?.rows[0])).toEqual(['tenant_id', 'order_id'])
+    const claimed: Record<string, unknown>[] = []
+    // A claim may come back short where another took what it saw; rows are left for the next, never taken twice.
+    for (let round = 0; round < 10 && claimed.length < orders.length; round++) {
+      const claims = await Promise.all(
+        Array.from({ length: 10 }, () => service.query('SELECT * FROM oms.claim_due_charges(8)')),
+      )
+      for (const { rows } of claims) claimed.push(...rows)
+    }
+    expect(claimed.map((row) => row['order_id']).sort()).toEqual([...orders].sort())
+    expect(Object.keys(claimed[0] ?? {})).toEqual(['tenant_id', 'order_id'])
   })
-
-  const set2 = (assignments: string) =>
-    admin(`UPDATE oms.payment SET ${assignments} WHERE state = 1`)
 })
 
 describe('tenants are kept apart', () => {
