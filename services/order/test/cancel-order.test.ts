@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { eventually } from '@oms/chassis/testing'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createScene, payment, problem, refund, type Scene, type Script } from './scene.ts'
 
 const FAULT_POINT = Symbol.for('oms.fault-point')
@@ -11,9 +11,11 @@ beforeAll(async () => {
   scene = await createScene({ TENANT_CANCELS_PER_SECOND: '10000' })
 })
 afterAll(() => scene.close())
+afterEach(() => {
+  Reflect.deleteProperty(globalThis, FAULT_POINT)
+})
 beforeEach(() => {
   scene.approve()
-  Reflect.deleteProperty(globalThis, FAULT_POINT)
 })
 
 const failing: Script = (response) => response.writeHead(503).end()

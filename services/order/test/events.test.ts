@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { eventually, json } from '@oms/chassis/testing'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createOutbox } from '../src/adapters/outbox.ts'
 import type { OrderApp } from '../src/app.ts'
 import { createScene, problem, type Scene, type Script } from './scene.ts'
@@ -12,9 +12,11 @@ beforeAll(async () => {
   scene = await createScene()
 })
 afterAll(() => scene.close())
+afterEach(() => {
+  Reflect.deleteProperty(globalThis, FAULT_POINT)
+})
 beforeEach(async () => {
   scene.approve()
-  Reflect.deleteProperty(globalThis, FAULT_POINT)
   await scene.admin.query('TRUNCATE oms.orders, oms.outbox, oms.order_event, oms.event_tail')
 })
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { eventually } from '@oms/chassis/testing'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   createScene,
   type Endpoint,
@@ -19,9 +19,11 @@ beforeAll(async () => {
   scene = await createScene()
 })
 afterAll(() => scene.close())
+afterEach(() => {
+  Reflect.deleteProperty(globalThis, FAULT_POINT)
+})
 beforeEach(() => {
   scene.approve()
-  Reflect.deleteProperty(globalThis, FAULT_POINT)
 })
 
 const declines: Script = (response, orderId) =>

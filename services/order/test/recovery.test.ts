@@ -13,11 +13,11 @@ beforeAll(async () => {
 afterAll(() => scene.close())
 beforeEach(async () => {
   scene.approve()
-  Reflect.deleteProperty(globalThis, FAULT_POINT)
   // No order of another test is due.
   await scene.admin.query('TRUNCATE oms.orders, oms.outbox')
 })
 afterEach(() => {
+  Reflect.deleteProperty(globalThis, FAULT_POINT)
   vi.useRealTimers()
 })
 

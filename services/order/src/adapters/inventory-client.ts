@@ -29,7 +29,6 @@ export function createInventoryClient(client: HttpClient): Inventory {
         method: 'POST',
         path: PATH,
         route: PATH,
-        key: order.orderId,
         timeoutMs: INVENTORY_TIMEOUT_MS,
         body: {
           order_id: order.orderId,

@@ -18,7 +18,7 @@ import type { Answer } from '../domain/transitions.ts'
 export type Refusal = readonly [ProblemClass, (members: ProblemMembers) => Told]
 
 export interface Question extends Omit<ClientRequest, 'headers' | 'problems'> {
-  /** The Idempotency-Key, where the endpoint takes one. */
+  /** The Idempotency-Key; the order's id where absent. The mesh retries no POST without one. */
   readonly key?: string
   readonly refusals: readonly Refusal[]
 }
@@ -32,11 +32,19 @@ export type Ask = (
 const UNKNOWN: Told = { answer: 'unknown' }
 
 export function createParticipant(client: HttpClient): Ask {
-  return async function ask({ tenantId, orderId }, { key, refusals, ...request }, understand) {
+  return async function ask(
+    { tenantId, orderId },
+    { key = orderId, refusals, ...request },
+    understand,
+  ) {
     try {
       const answer = await client.send({
         ...request,
-        headers: headersOf({ tenantId, orderId }, key),
+        headers: {
+          [TENANT_HEADER]: tenantId,
+          [ORDER_HEADER]: orderId,
+          ...(request.method === 'POST' ? { [IDEMPOTENCY_KEY_HEADER]: key } : {}),
+        },
         problems: refusals.map(([problem]) => problem),
       })
       return echoes(answer.body, orderId) ? understand(answer) : UNKNOWN
@@ -46,14 +54,6 @@ export function createParticipant(client: HttpClient): Ask {
       if (refusal === undefined || !(error instanceof Problem)) throw error
       return echoes(error.members, orderId) ? refusal[1](error.members) : UNKNOWN
     }
-  }
-}
-
-function headersOf({ tenantId, orderId }: OrderKey, key?: string): Record<string, string> {
-  return {
-    [TENANT_HEADER]: tenantId,
-    [ORDER_HEADER]: orderId,
-    ...(key === undefined ? {} : { [IDEMPOTENCY_KEY_HEADER]: key }),
   }
 }
 

@@ -75,7 +75,6 @@ export function createPaymentClient(client: HttpClient): Payments {
         method: 'POST',
         path: PATH,
         route: PATH,
-        key: order.orderId,
         timeoutMs: PAYMENT_TIMEOUT_MS,
         body: {
           order_id: order.orderId,

@@ -1,0 +1,80 @@
+/** What a request may look like. Nothing is coerced, removed or filled in that the caller did not write. */
+import AjvCompiler from '@fastify/ajv-compiler'
+import { InvalidRequest, PanRejected } from '@oms/problem/http-problems'
+import { containsPan } from './redact.ts'
+import type { Server, ServerOptions } from './server.ts'
+
+/** Bodies as they are; query, path and headers arrive as text and are coerced. Nothing is removed or defaulted away. */
+export function useStrictValidation(server: Server): void {
+  const build = AjvCompiler()
+  const strict = build(
+    {},
+    { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
+  )
+  const coercing = build({}, { customOptions: { removeAdditional: false, coerceTypes: 'array' } })
+  server.setValidatorCompiler(
+    (route) => (route.httpPart === 'body' ? strict : coercing)(route as never) as never,
+  )
+  // "1e400" is coerced to Infinity, which every bound lets pass.
+  server.addHook('preHandler', async ({ query }) => {
+    for (const [name, value] of Object.entries(query as object))
+      if (Math.abs(value) === Number.POSITIVE_INFINITY)
+        throw new InvalidRequest(
+          `/querystring/${name} must be a finite number; see openapi.json.`,
+          {
+            errors: [{ pointer: `/querystring/${name}`, detail: 'must be finite' }],
+          },
+        )
+  })
+}
+
+/** Only JSON in UTF-8; no body at all counts as `{}`. */
+export function useStrictBodies(server: Server): void {
+  const parse = server.getDefaultJsonParser('error', 'error')
+  server.removeAllContentTypeParsers()
+  server.addContentTypeParser(
+    /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i,
+    { parseAs: 'string' },
+    (request, body, done) => {
+      if (body === '') done(null, {})
+      else void parse(request, body as string, done)
+    },
+  )
+  server.addHook('preValidation', async (request) => {
+    if (request.body === undefined && request.method === 'POST') request.body = {}
+  })
+}
+
+/** Before validation, so that nothing of it reaches an answer, a log line or the database. */
+export function refusePans(server: Server, options: ServerOptions): void {
+  const exempt = new Set(options.panExemptMembers)
+
+  server.addHook('preValidation', async (request) => {
+    const inHeader = options.freeTextHeaders.find((name) =>
+      containsPan(String(request.headers[name] ?? '')),
+    )
+    if (inHeader !== undefined)
+      throw new PanRejected(`${inHeader} holds a card number; send a token or a random key.`)
+    if (holdsPan(request.body, exempt))
+      throw new PanRejected(
+        "The body holds a card number; send the card processor's token instead.",
+      )
+  })
+}
+
+/** Member names count, too. Not recursive: a body of 64 KiB can be deeper than the stack. */
+function holdsPan(body: unknown, exempt: ReadonlySet<string>): boolean {
+  const todo: unknown[] = [body]
+  while (todo.length > 0) {
+    const value = todo.pop()
+    if (typeof value === 'string' || typeof value === 'number') {
+      if (containsPan(String(value))) return true
+    } else if (Array.isArray(value)) {
+      for (const each of value) todo.push(each)
+    } else if (typeof value === 'object' && value !== null) {
+      for (const [name, member] of Object.entries(value))
+        if (!exempt.has(name)) todo.push(name, member)
+    }
+  }
+  return false
+}
