@@ -15,7 +15,7 @@ export default defineConfig({
           globalSetup,
           // Files share their worker's modules: importing them anew costs each a second.
           isolate: false,
-          maxWorkers: 2,
+          maxWorkers: 3,
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },
@@ -27,6 +27,7 @@ export default defineConfig({
           globalSetup,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          maxWorkers: 3,
           // After the unit tests: whole systems and their load would starve them of time.
           sequence: { groupOrder: 1 },
         },

@@ -16,7 +16,12 @@ const WIDTH = 12
 let running: TestSystem
 
 beforeAll(async () => {
-  running = await startTestSystem({ order: { TENANT_ORDERS_PER_SECOND: '100000' } })
+  const quiet = { LOG_LEVEL: 'warn' }
+  running = await startTestSystem({
+    order: { ...quiet, TENANT_ORDERS_PER_SECOND: '100000' },
+    payment: quiet,
+    inventory: quiet,
+  })
   const file = (name: string, records: readonly object[]): string => {
     const path = join(tmpdir(), `oms-${name}-${randomUUID()}.json`)
     writeFileSync(path, JSON.stringify(records))

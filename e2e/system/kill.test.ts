@@ -20,10 +20,10 @@ test.each(SERVICES)(
   'kill -9 of %s under 50 orders: each of them ends within 30 s of its return, and the audit is green',
   async (name) => {
     const { client, system } = running
-    // Half of them take the processor 3 s: none of the 50 has ended when the process dies.
-    const orders = Array.from({ length: IN_FLIGHT }, (_, i) => ({
+    // The processor takes 3 s for each: none of the 50 has ended when the process dies.
+    const orders = Array.from({ length: IN_FLIGHT }, () => ({
       key: randomUUID(),
-      token: i % 2 === 0 ? 'pm_slow00000001' : 'pm_approve0001',
+      token: 'pm_slow00000001',
     }))
     const keys = orders.map(({ key }) => key)
     const unfinished = async (): Promise<number> => {
