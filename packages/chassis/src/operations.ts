@@ -13,6 +13,33 @@ export interface Terminal {
 /** The operator's input is not right; the message says what to do. */
 export class UsageError extends Error {}
 
+/** What a bundle does by the first word after it: `serve` where there is none. */
+export type Commands = Readonly<Record<string, (argument?: string) => Promise<unknown>>>
+
+/**
+ * Runs the command that `argv` names: `[name, argument]`. Resolves with the exit code; 2 for a name that is none, 1
+ * for a failure, in words. `undefined` while the command serves on.
+ */
+export async function runCommand(
+  [name = 'serve', argument]: readonly string[],
+  commands: Commands,
+  terminal: Terminal,
+): Promise<number | undefined> {
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (command === undefined) {
+    const known = Object.keys(commands).join(', ')
+    terminal.error(`There is no operation "${name}". Use one of: ${known}.`)
+    return 2
+  }
+  try {
+    const result = await command(argument)
+    return typeof result === 'number' ? result : undefined
+  } catch (error) {
+    terminal.error(`${name}: ${(error as Error).message}`)
+    return 1
+  }
+}
+
 /** Runs `work` and stops the server. Returns the exit code: 0, 1 for a failure, 2 for wrong input. */
 export async function runOperation(
   server: Server,

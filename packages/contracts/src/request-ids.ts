@@ -22,3 +22,15 @@ export function requireSameOrder(
   if (sentOrder !== undefined && String(sentOrder).toLowerCase() !== orderId)
     throw new InvalidRequest(`${ORDER_HEADER} names another order than the request.`, about)
 }
+
+/**
+ * `requireSameOrder` where the path names the order: no key is asked for, one that is sent must be the order's id.
+ * @throws InvalidRequest
+ */
+export function requireAgreement(
+  orderId: string,
+  headers: Readonly<Record<string, unknown>>,
+): void {
+  const keyed = headers[IDEMPOTENCY_KEY_HEADER] !== undefined
+  requireSameOrder(orderId, headers, keyed ? orderId : undefined)
+}

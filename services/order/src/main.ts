@@ -1,6 +1,7 @@
 /** Starts order-service, or runs one of its operations: `migrate`, `prices FILE`. */
 import { loadConfig } from '@oms/chassis/config'
 import { run } from '@oms/chassis/lifecycle'
+import { runCommand } from '@oms/chassis/operations'
 import { migrate } from '@oms/chassis/postgres'
 import { migrations } from '../migrations/migrations.ts'
 import { buildApp } from './app.ts'
@@ -8,27 +9,9 @@ import { configSchema } from './config.ts'
 import { setPrices } from './operations.ts'
 
 const config = loadConfig(configSchema, process.env)
-const [operation, argument] = process.argv.slice(2)
-
-switch (operation) {
-  case undefined: {
-    const { server } = buildApp(config)
-    await run(server, config)
-    break
-  }
-  case 'migrate':
-    await migrate(config, migrations)
-    break
-  case 'prices':
-    process.exitCode = await setPrices(
-      buildApp({ ...config, LOG_LEVEL: 'silent' }),
-      argument,
-      console,
-    )
-    break
-  default:
-    console.error(
-      `There is no operation "${operation}". Use: migrate, prices FILE, or none to serve.`,
-    )
-    process.exitCode = 2
+const commands = {
+  serve: () => run(buildApp(config).server, config),
+  migrate: () => migrate(config, migrations),
+  prices: (file?: string) => setPrices(buildApp({ ...config, LOG_LEVEL: 'silent' }), file, console),
 }
+process.exitCode = await runCommand(process.argv.slice(2), commands, console)

@@ -1,6 +1,7 @@
 /** Starts payment-service, or runs one of its operations: `migrate`, `retry-refund ORDER`. */
 import { loadConfig } from '@oms/chassis/config'
 import { run } from '@oms/chassis/lifecycle'
+import { runCommand } from '@oms/chassis/operations'
 import { migrate } from '@oms/chassis/postgres'
 import { migrations } from '../migrations/migrations.ts'
 import { buildApp } from './app.ts'
@@ -8,27 +9,10 @@ import { configSchema } from './config.ts'
 import { retryRefund } from './operations.ts'
 
 const config = loadConfig(configSchema, process.env)
-const [operation, argument] = process.argv.slice(2)
-
-switch (operation) {
-  case undefined: {
-    const { server } = buildApp(config)
-    await run(server, config)
-    break
-  }
-  case 'migrate':
-    await migrate(config, migrations)
-    break
-  case 'retry-refund':
-    process.exitCode = await retryRefund(
-      buildApp({ ...config, LOG_LEVEL: 'silent' }),
-      argument,
-      console,
-    )
-    break
-  default:
-    console.error(
-      `There is no operation "${operation}". Use: migrate, retry-refund ORDER, or none to serve.`,
-    )
-    process.exitCode = 2
+const commands = {
+  serve: () => run(buildApp(config).server, config),
+  migrate: () => migrate(config, migrations),
+  'retry-refund': (order?: string) =>
+    retryRefund(buildApp({ ...config, LOG_LEVEL: 'silent' }), order, console),
 }
+process.exitCode = await runCommand(process.argv.slice(2), commands, console)

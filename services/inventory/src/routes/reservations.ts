@@ -1,6 +1,6 @@
 /** HTTP of reservations: what is taken, what is answered. Handlers only translate. */
 import type { Server } from '@oms/chassis/server'
-import { IDEMPOTENCY_KEY_HEADER, ORDER_HEADER, REPLAYED_HEADER } from '@oms/contracts/headers'
+import { ORDER_HEADER, REPLAYED_HEADER } from '@oms/contracts/headers'
 import { fingerprintOf } from '@oms/contracts/identity'
 import {
   OutOfStock,
@@ -12,7 +12,7 @@ import {
   SettledPage,
 } from '@oms/contracts/inventory'
 import { EmptyBody, OrderId } from '@oms/contracts/order'
-import { requireSameOrder } from '@oms/contracts/request-ids'
+import { requireAgreement, requireSameOrder } from '@oms/contracts/request-ids'
 import { NotFound } from '@oms/problem/http-problems'
 import { Type } from 'typebox'
 import type { Stock } from '../domain/ports.ts'
@@ -100,12 +100,6 @@ export function reservationRoutes(
       items: settled.map(({ reservation: { orderId, state } }) => ({ order_id: orderId, state })),
     }
   })
-}
-
-/** No key is asked for where the path names the order; one that is sent must name the same. */
-function requireAgreement(orderId: string, headers: Readonly<Record<string, unknown>>): void {
-  const sent = headers[IDEMPOTENCY_KEY_HEADER] !== undefined
-  requireSameOrder(orderId, headers, sent ? orderId : undefined)
 }
 
 /** The stored refusals, as pure functions of the row. */

@@ -17,7 +17,7 @@ import {
   ReservationVerdictBody,
 } from '@oms/contracts/order'
 import { PaymentDeclined } from '@oms/contracts/payment'
-import { requireSameOrder } from '@oms/contracts/request-ids'
+import { requireAgreement, requireSameOrder } from '@oms/contracts/request-ids'
 import { NotFound } from '@oms/problem/http-problems'
 import { Type } from 'typebox'
 import type { CancelOrder } from '../domain/cancel-order.ts'
@@ -140,7 +140,7 @@ export function orderRoutes(
     { schema: verdict },
     async (request, reply) => {
       const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-      requireSameOrder(key.orderId, request.headers)
+      requireAgreement(key.orderId, request.headers)
       reply.header(ORDER_HEADER, key.orderId)
       return { order_id: key.orderId, verdict: await orders.reservationVerdict(key) }
     },

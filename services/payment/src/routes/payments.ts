@@ -1,6 +1,6 @@
 /** HTTP of payments: what is taken, what is answered. Handlers only translate. */
 import type { Server } from '@oms/chassis/server'
-import { IDEMPOTENCY_KEY_HEADER, ORDER_HEADER, REPLAYED_HEADER } from '@oms/contracts/headers'
+import { ORDER_HEADER, REPLAYED_HEADER } from '@oms/contracts/headers'
 import { fingerprintOf } from '@oms/contracts/identity'
 import { EmptyBody, OrderId } from '@oms/contracts/order'
 import {
@@ -13,7 +13,7 @@ import {
   RefundFailed,
   RefundRequest,
 } from '@oms/contracts/payment'
-import { requireSameOrder } from '@oms/contracts/request-ids'
+import { requireAgreement, requireSameOrder } from '@oms/contracts/request-ids'
 import { NotFound } from '@oms/problem/http-problems'
 import { Type } from 'typebox'
 import type { ChargePayment } from '../domain/charge-payment.ts'
@@ -75,9 +75,7 @@ export function paymentRoutes(
 
   server.post('/api/v1/payments/:orderId/void', { schema: voiding }, async (request, reply) => {
     const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-    // The key may be left out: a void is idempotent by itself.
-    const keyed = request.headers[IDEMPOTENCY_KEY_HEADER] !== undefined
-    requireSameOrder(key.orderId, request.headers, keyed ? key.orderId : undefined)
+    requireAgreement(key.orderId, request.headers)
     reply.header(ORDER_HEADER, key.orderId)
     const payment = await payments.void(key)
     return reply.code(payment.state === 'processing' ? 202 : 200).send(toBody(payment))
