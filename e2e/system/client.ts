@@ -6,6 +6,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fingerprintOf } from '@oms/contracts/identity'
+import { request } from 'undici'
 
 export interface OrderAnswer {
   readonly status: number
@@ -22,7 +23,7 @@ export interface OrderRequest {
 }
 
 export interface Client {
-  /** One request. @throws what fetch throws where no answer came. */
+  /** One request. @throws where no answer came. */
   place(request?: OrderRequest): Promise<OrderAnswer>
   /** Repeats `place` with its key until the answer is final; at most `ms`. */
   placeToEnd(request?: OrderRequest, ms?: number): Promise<OrderAnswer>
@@ -64,18 +65,19 @@ export function createClient(url: string, recordTo?: string): Client {
     path: string,
     tenant: string,
     init: {
-      readonly method?: string
+      readonly method?: 'POST'
       readonly headers?: Record<string, string>
       readonly body?: string
     },
   ): Promise<OrderAnswer> {
-    const response = await fetch(url + path, {
+    // undici's request costs less than half of fetch, whose share of two cores the services would miss.
+    const { statusCode, body } = await request(url + path, {
       ...init,
       headers: { 'x-tenant-id': tenant, ...init.headers },
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     })
-    const text = await response.text()
-    return { status: response.status, body: JSON.parse(text), text }
+    const text = await body.text()
+    return { status: statusCode, body: JSON.parse(text), text }
   }
 
   async function place({
@@ -84,18 +86,18 @@ export function createClient(url: string, recordTo?: string): Client {
     token = 'pm_approve0001',
     lines = DEMO_LINES,
   }: OrderRequest = {}): Promise<OrderAnswer> {
-    const request = { currency: 'EUR', lines, payment_token: token }
+    const order = { currency: 'EUR', lines, payment_token: token }
     const answer = await send('/api/v1/orders', tenant, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': key },
-      body: JSON.stringify(request),
+      body: JSON.stringify(order),
     })
-    record(tenant, key, request, answer)
+    record(tenant, key, order, answer)
     return answer
   }
 
-  async function placeToEnd(request: OrderRequest = {}, ms = 60_000): Promise<OrderAnswer> {
-    const keyed = { ...request, key: request.key ?? randomUUID() }
+  async function placeToEnd(order: OrderRequest = {}, ms = 60_000): Promise<OrderAnswer> {
+    const keyed = { ...order, key: order.key ?? randomUUID() }
     const until = performance.now() + ms
     for (;;) {
       const answer = await place(keyed).catch(() => undefined)
