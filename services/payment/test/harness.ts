@@ -47,6 +47,8 @@ export async function startPayment(env: Record<string, string> = {}): Promise<Ha
     }),
     { logStream: { write: (line) => void log.push(line) } },
   )
+  // As `run` does; the connections are made before the first burst.
+  for (const step of app.server.chassis.boot) await step()
   const tenant = { 'x-tenant-id': 'acme' }
 
   const post: Harness['post'] = (path, body, headers = {}) =>
