@@ -4,6 +4,7 @@
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { ProblemClass } from '@oms/problem/problem'
 import type { Context, Span } from '@opentelemetry/api'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Counter } from 'prom-client'
@@ -107,6 +108,10 @@ declare module 'fastify' {
     quotaPerSecond?: number
     /** False for routes that belong to no tenant. */
     tenant?: boolean
+    /** For the API's description: what the route refuses with, beside what every route does. */
+    problems?: readonly ProblemClass[]
+    /** For the API's description: what the Idempotency-Key must be, where the route needs one. */
+    key?: string
   }
 }
 

@@ -5,13 +5,19 @@ import { fingerprintOf } from '@oms/contracts/identity'
 import {
   OutOfStock,
   ReservationBody,
+  ReservationCommitted,
   ReservationReleased,
   ReservationWithExpiry,
   ReserveBody,
   SettleBody,
   SettledPage,
 } from '@oms/contracts/inventory'
-import { EmptyBody, OrderId } from '@oms/contracts/order'
+import {
+  EmptyBody,
+  IdempotencyKeyMissing,
+  IdempotencyKeyReused,
+  OrderId,
+} from '@oms/contracts/order'
 import { requireAgreement, requireSameOrder } from '@oms/contracts/request-ids'
 import { NotFound } from '@oms/problem/http-problems'
 import { Type } from 'typebox'
@@ -27,6 +33,13 @@ const read = { params: OrderParams, response: { 200: ReservationWithExpiry } }
 const ending = { params: OrderParams, body: EmptyBody, response: { 200: ReservationBody } }
 const settling = { body: SettleBody, response: { 200: SettledPage } }
 
+const problems = {
+  reserve: [IdempotencyKeyMissing, OutOfStock, ReservationReleased, IdempotencyKeyReused],
+  read: [NotFound],
+  release: [ReservationCommitted],
+  settle: [NotFound, ReservationReleased],
+}
+
 interface UseCases {
   readonly reserveStock: ReserveStock
   readonly releaseStock: ReleaseStock
@@ -38,38 +51,46 @@ export function reservationRoutes(
   server: Server,
   { reserveStock, releaseStock, settleStock, stock }: UseCases,
 ): void {
-  server.post('/api/v1/reservations', { schema: reserve }, async (request, reply) => {
-    const { order_id, lines } = request.body
-    const orderId = order_id.toLowerCase()
-    requireSameOrder(orderId, request.headers, orderId)
-    reply.header(ORDER_HEADER, orderId)
-    const { reservation, replayed } = await reserveStock({
-      tenantId: request.tenantId,
-      orderId,
-      lines,
-      fingerprint: fingerprintOf({ lines }),
-    })
-    if (replayed) reply.header(REPLAYED_HEADER, 'true')
-    refuseUnreserved(reservation)
-    return reply.code(201).send(toBody(reservation))
-  })
+  server.post(
+    '/api/v1/reservations',
+    { schema: reserve, config: { key: '{order_id}', problems: problems.reserve } },
+    async (request, reply) => {
+      const { order_id, lines } = request.body
+      const orderId = order_id.toLowerCase()
+      requireSameOrder(orderId, request.headers, orderId)
+      reply.header(ORDER_HEADER, orderId)
+      const { reservation, replayed } = await reserveStock({
+        tenantId: request.tenantId,
+        orderId,
+        lines,
+        fingerprint: fingerprintOf({ lines }),
+      })
+      if (replayed) reply.header(REPLAYED_HEADER, 'true')
+      refuseUnreserved(reservation)
+      return reply.code(201).send(toBody(reservation))
+    },
+  )
 
-  server.get('/api/v1/reservations/:orderId', { schema: read }, async (request, reply) => {
-    const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-    reply.header(ORDER_HEADER, key.orderId)
-    const reservation = await stock.find(key)
-    if (reservation === undefined)
-      throw new NotFound(
-        `There is no reservation of order ${key.orderId}; that is not a verdict.`,
-        { order_id: key.orderId },
-        { instance: `/api/v1/reservations/${key.orderId}` },
-      )
-    return { ...toBody(reservation), expires_at: reservation.expiresAt }
-  })
+  server.get(
+    '/api/v1/reservations/:orderId',
+    { schema: read, config: { problems: problems.read } },
+    async (request, reply) => {
+      const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
+      reply.header(ORDER_HEADER, key.orderId)
+      const reservation = await stock.find(key)
+      if (reservation === undefined)
+        throw new NotFound(
+          `There is no reservation of order ${key.orderId}; that is not a verdict.`,
+          { order_id: key.orderId },
+          { instance: `/api/v1/reservations/${key.orderId}` },
+        )
+      return { ...toBody(reservation), expires_at: reservation.expiresAt }
+    },
+  )
 
   server.post(
     '/api/v1/reservations/:orderId/release',
-    { schema: ending },
+    { schema: ending, config: { problems: problems.release } },
     async (request, reply) => {
       const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
       requireAgreement(key.orderId, request.headers)
@@ -82,7 +103,7 @@ export function reservationRoutes(
 
   server.post(
     '/api/v1/reservations/:orderId/settle',
-    { schema: ending },
+    { schema: ending, config: { problems: problems.settle } },
     async (request, reply) => {
       const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
       requireAgreement(key.orderId, request.headers)

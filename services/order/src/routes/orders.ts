@@ -8,13 +8,16 @@ import {
   EmptyBody,
   EventPage,
   IdempotencyKeyMissing,
+  IdempotencyKeyReused,
   OrderBody,
   OrderCancelled,
+  OrderFinal,
   OrderId,
   OrderPage,
   OrderState,
   PlaceOrderBody,
   ReservationVerdictBody,
+  UnknownSku,
 } from '@oms/contracts/order'
 import { PaymentDeclined } from '@oms/contracts/payment'
 import { requireAgreement, requireSameOrder } from '@oms/contracts/request-ids'
@@ -73,8 +76,23 @@ export function orderRoutes(
   { placeOrder, cancelOrder, orders, outbox }: UseCases,
   quotas: Quotas,
 ): void {
-  const placing = { quotaPerSecond: quotas.TENANT_ORDERS_PER_SECOND }
-  const cancelling = { quotaPerSecond: quotas.TENANT_CANCELS_PER_SECOND }
+  const placing = {
+    quotaPerSecond: quotas.TENANT_ORDERS_PER_SECOND,
+    key: '16 to 255 visible ASCII characters; a UUID becomes the order id. Lives as long as its order.',
+    problems: [
+      IdempotencyKeyMissing,
+      UnknownSku,
+      PaymentDeclined,
+      OutOfStock,
+      OrderCancelled,
+      IdempotencyKeyReused,
+    ],
+  }
+  const reading = { problems: [NotFound] }
+  const cancelling = {
+    quotaPerSecond: quotas.TENANT_CANCELS_PER_SECOND,
+    problems: [NotFound, OrderFinal],
+  }
 
   server.post('/api/v1/orders', { schema: place, config: placing }, async (request, reply) => {
     const orderId = orderIdOf(request.tenantId, idempotencyKey(request.headers))
@@ -113,14 +131,18 @@ export function orderRoutes(
     return { items, last_seq: found.at(-1)?.seq ?? after }
   })
 
-  server.get('/api/v1/orders/:orderId', { schema: read }, async (request, reply) => {
-    const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-    reply.header(ORDER_HEADER, key.orderId)
-    const order = await orders.find(key)
-    if (order === undefined)
-      throw new NotFound(`There is no order ${key.orderId}.`, { order_id: key.orderId })
-    return toBody(order)
-  })
+  server.get(
+    '/api/v1/orders/:orderId',
+    { schema: read, config: reading },
+    async (request, reply) => {
+      const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
+      reply.header(ORDER_HEADER, key.orderId)
+      const order = await orders.find(key)
+      if (order === undefined)
+        throw new NotFound(`There is no order ${key.orderId}.`, { order_id: key.orderId })
+      return toBody(order)
+    },
+  )
 
   server.post(
     '/api/v1/orders/:orderId/cancel',

@@ -2,9 +2,15 @@
 import type { Server } from '@oms/chassis/server'
 import { ORDER_HEADER, REPLAYED_HEADER } from '@oms/contracts/headers'
 import { fingerprintOf } from '@oms/contracts/identity'
-import { EmptyBody, OrderId } from '@oms/contracts/order'
+import {
+  EmptyBody,
+  IdempotencyKeyMissing,
+  IdempotencyKeyReused,
+  OrderId,
+} from '@oms/contracts/order'
 import {
   ChargeBody,
+  NotCaptured,
   PaymentBody,
   PaymentDeclined,
   PaymentVoided,
@@ -36,6 +42,12 @@ const refund = {
   response: { 201: RefundBody, 202: RefundBody },
 }
 
+const problems = {
+  charge: [IdempotencyKeyMissing, PaymentDeclined, PaymentVoided, IdempotencyKeyReused],
+  read: [NotFound],
+  refund: [IdempotencyKeyMissing, NotFound, NotCaptured, RefundFailed],
+}
+
 interface UseCases {
   readonly chargePayment: ChargePayment
   readonly refundPayment: RefundPayment
@@ -46,32 +58,40 @@ export function paymentRoutes(
   server: Server,
   { chargePayment, refundPayment, payments }: UseCases,
 ): void {
-  server.post('/api/v1/payments', { schema: charge }, async (request, reply) => {
-    const { order_id, ...charged } = request.body
-    const orderId = order_id.toLowerCase()
-    requireSameOrder(orderId, request.headers, orderId)
-    reply.header(ORDER_HEADER, orderId)
-    const { payment, replayed } = await chargePayment({
-      tenantId: request.tenantId,
-      orderId,
-      amountMinor: charged.amount_minor,
-      currency: charged.currency,
-      paymentToken: charged.payment_token,
-      fingerprint: fingerprintOf(charged),
-    })
-    if (replayed) reply.header(REPLAYED_HEADER, 'true')
-    refuseDeclined(payment)
-    return reply.code(payment.state === 'processing' ? 202 : 201).send(toBody(payment))
-  })
+  server.post(
+    '/api/v1/payments',
+    { schema: charge, config: { key: '{order_id}', problems: problems.charge } },
+    async (request, reply) => {
+      const { order_id, ...charged } = request.body
+      const orderId = order_id.toLowerCase()
+      requireSameOrder(orderId, request.headers, orderId)
+      reply.header(ORDER_HEADER, orderId)
+      const { payment, replayed } = await chargePayment({
+        tenantId: request.tenantId,
+        orderId,
+        amountMinor: charged.amount_minor,
+        currency: charged.currency,
+        paymentToken: charged.payment_token,
+        fingerprint: fingerprintOf(charged),
+      })
+      if (replayed) reply.header(REPLAYED_HEADER, 'true')
+      refuseDeclined(payment)
+      return reply.code(payment.state === 'processing' ? 202 : 201).send(toBody(payment))
+    },
+  )
 
-  server.get('/api/v1/payments/:orderId', { schema: read }, async (request, reply) => {
-    const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-    reply.header(ORDER_HEADER, key.orderId)
-    const payment = await payments.find(key)
-    if (payment === undefined)
-      throw new NotFound(`There is no payment of order ${key.orderId}; that is not a verdict.`)
-    return { ...toBody(payment), refunded_minor: payment.refundedMinor }
-  })
+  server.get(
+    '/api/v1/payments/:orderId',
+    { schema: read, config: { problems: problems.read } },
+    async (request, reply) => {
+      const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
+      reply.header(ORDER_HEADER, key.orderId)
+      const payment = await payments.find(key)
+      if (payment === undefined)
+        throw new NotFound(`There is no payment of order ${key.orderId}; that is not a verdict.`)
+      return { ...toBody(payment), refunded_minor: payment.refundedMinor }
+    },
+  )
 
   server.post('/api/v1/payments/:orderId/void', { schema: voiding }, async (request, reply) => {
     const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
@@ -81,19 +101,23 @@ export function paymentRoutes(
     return reply.code(payment.state === 'processing' ? 202 : 200).send(toBody(payment))
   })
 
-  server.post('/api/v1/payments/:orderId/refund', { schema: refund }, async (request, reply) => {
-    const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
-    requireSameOrder(key.orderId, request.headers, `${key.orderId}:r${request.body.refund_no}`)
-    reply.header(ORDER_HEADER, key.orderId)
-    const { refund: latest, replayed } = await refundPayment(key)
-    if (replayed) reply.header(REPLAYED_HEADER, 'true')
-    if (latest.state === 'failed')
-      throw new RefundFailed(
-        `The card processor refused refund ${latest.refundNo}; an operator must run retry-refund.`,
-        { order_id: key.orderId },
-      )
-    return reply.code(latest.state === 'processing' ? 202 : 201).send(toRefundBody(latest))
-  })
+  server.post(
+    '/api/v1/payments/:orderId/refund',
+    { schema: refund, config: { key: '{order_id}:r1', problems: problems.refund } },
+    async (request, reply) => {
+      const key = { tenantId: request.tenantId, orderId: request.params.orderId.toLowerCase() }
+      requireSameOrder(key.orderId, request.headers, `${key.orderId}:r${request.body.refund_no}`)
+      reply.header(ORDER_HEADER, key.orderId)
+      const { refund: latest, replayed } = await refundPayment(key)
+      if (replayed) reply.header(REPLAYED_HEADER, 'true')
+      if (latest.state === 'failed')
+        throw new RefundFailed(
+          `The card processor refused refund ${latest.refundNo}; an operator must run retry-refund.`,
+          { order_id: key.orderId },
+        )
+      return reply.code(latest.state === 'processing' ? 202 : 201).send(toRefundBody(latest))
+    },
+  )
 }
 
 /** The stored refusals, as pure functions of the row. */
