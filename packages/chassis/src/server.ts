@@ -110,7 +110,7 @@ declare module 'fastify' {
     tenant?: boolean
     /** For the API's description: what the route refuses with, beside what every route does. */
     problems?: readonly ProblemClass[]
-    /** For the API's description: what the Idempotency-Key must be, where the route needs one. */
+    /** For the API's description: what the caller's key must be, where the route needs one. */
     key?: string
   }
 }
