@@ -9,7 +9,7 @@ import { createClient, recordingFlags } from '@oms/e2e/client'
 import { ProgramError } from '@oms/e2e/program'
 import { createSystem, type ProgramName, type System } from '@oms/e2e/system'
 import { buildBundles } from './build.ts'
-import { endLeftOvers } from './left-overs.ts'
+import { endLeftOvers, START_PID_FILE } from './left-overs.ts'
 import { tellOrders } from './telling-orders.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -85,6 +85,7 @@ function prepareState({ fresh, stateDir }: Options): string {
   try {
     if (fresh) rmSync(stateDir, { recursive: true, force: true })
     mkdirSync(stateDir, { recursive: true })
+    writeFileSync(join(stateDir, START_PID_FILE), `${process.pid}\n`)
     const file = join(stateDir, 'password')
     if (!existsSync(file))
       writeFileSync(file, randomBytes(18).toString('base64url'), { mode: 0o600 })
@@ -103,6 +104,7 @@ async function up(): Promise<void> {
   await endLeftOvers(stateDir)
   await refuseBusyPorts(ports)
   const password = prepareState(options)
+  stopSteps.push(async () => rmSync(join(stateDir, START_PID_FILE), { force: true }))
 
   const port = await freePort()
   const [postgres] = await Promise.all([

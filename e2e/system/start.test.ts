@@ -117,6 +117,10 @@ describe('the README’s commands', () => {
     expect(told).toContain('captured meanwhile, refunded in full')
     expect(told).toMatch(/12 ok, 0 violated, 0 not checked/)
 
+    const second = start(process.execPath, [UP, '--port', String(port), '--data', data])
+    expect(await second.exit).toBe(1)
+    expect(second.output()).toContain(`Order Management runs already on ${data}`)
+
     expect(await run(place)).toMatch(/^HTTP\/1.1 201 .*"state":"confirmed"/s)
 
     expect(kill).toMatch(/^kill -9 .*payment-service\.pid/)
