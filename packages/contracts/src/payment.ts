@@ -28,6 +28,10 @@ const payment = {
   amount_minor: Type.Integer(),
   psp_ref: nullable,
   decline_code: nullable,
+  refund_no: Type.Integer({
+    minimum: 0,
+    description: 'Of the latest refund; 0 while nobody has asked for the money back.',
+  }),
   created_at: Type.String(),
   decided_at: nullable,
 }

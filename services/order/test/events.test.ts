@@ -411,6 +411,7 @@ describe('the reservation verdict', () => {
         amount_minor: 3780,
         psp_ref: 'ch_1',
         decline_code: null,
+        refund_no: 0,
         created_at: '2026-01-01T00:00:00.000Z',
         decided_at: null,
       }),

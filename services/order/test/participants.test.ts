@@ -368,6 +368,32 @@ describe('a void', () => {
   })
 })
 
+describe('a payment of which somebody has asked the money back, met by an order that knows of no cancel', () => {
+  test.each([
+    ['a charge', 'charge', 201, {}, ['reserve', 'charge', 'refund', 'release']],
+    ['a void', 'void', 200, { decide_at: "now() - interval '1 s'" }, ['void', 'refund', 'release']],
+  ] as const)(
+    'confirms nothing: %s finds it, the order is cancelled and ends when the refund has',
+    async (_what, command, status, due, sent) => {
+      scene.on(command, (response, id) => payment(response, status, id, { refund_no: 1 }))
+      const orderId = await scene.given({ ...due, next_run_at: 'now()' })
+      await scene.app.recover()
+      expect(scene.commands(orderId)).toEqual(sent)
+      const { state, verdict, cancel_requested_at } = await scene.row(orderId)
+      expect({ state, verdict }).toEqual({ state: 130, verdict: 'refunded' })
+      expect(cancel_requested_at).not.toBeNull()
+    },
+  )
+
+  test('waits as refunding for a refund that the processor refused', async () => {
+    scene.on('charge', (response, id) => payment(response, 201, id, { refund_no: 1 }))
+    scene.on('refund', (response, id) => problem(response, 409, 'refund-failed', id))
+    const orderId = await scene.given({ next_run_at: 'now()' })
+    await scene.app.recover()
+    expect((await scene.row(orderId)).state).toBe(35)
+  })
+})
+
 describe('unlisted fields of an answer', () => {
   test('are ignored: a newer participant may say more', async () => {
     scene.on('charge', (response, id) => payment(response, 201, id, { captured_by: 'psp-2' }))

@@ -335,6 +335,7 @@ export function payment(
     amount_minor: ORDER_AMOUNT_MINOR,
     psp_ref: 'ch_1',
     decline_code: null,
+    refund_no: 0,
     created_at: '2026-01-01T00:00:00.000Z',
     decided_at: null,
     refunded_minor: 0,

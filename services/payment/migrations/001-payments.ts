@@ -101,7 +101,9 @@ GRANT UPDATE ON oms.payment, oms.refund TO oms_payment;
 -- Processors forget idempotency keys after 24 h (Stripe API v1); the hour is for passes under way. Told by the
 -- database: a process whose clock is behind would send a forgotten key, and charge twice.
 CREATE FUNCTION oms.entity(p oms.payment) RETURNS jsonb LANGUAGE sql STABLE AS $$
-  SELECT to_jsonb(p) || jsonb_build_object('key_lives', p.created_at > now() - interval '23 h')
+  SELECT to_jsonb(p) || jsonb_build_object('key_lives', p.created_at > now() - interval '23 h',
+    'latest_refund_no', CASE WHEN p.state = 2 THEN (SELECT coalesce(max(r.refund_no), 0) FROM oms.refund r
+      WHERE r.tenant_id = p.tenant_id AND r.order_id = p.order_id) ELSE 0 END)
 $$;
 CREATE FUNCTION oms.entity(r oms.refund) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT to_jsonb(r) || jsonb_build_object('key_lives', r.created_at > now() - interval '23 h')

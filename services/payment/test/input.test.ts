@@ -196,6 +196,7 @@ describe('a payment as it is shown', () => {
       'amount_minor',
       'psp_ref',
       'decline_code',
+      'refund_no',
       'created_at',
       'decided_at',
     ]

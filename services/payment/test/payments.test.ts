@@ -185,6 +185,21 @@ describe('refund', () => {
     expect((await payment.refund(order)).json()).toMatchObject({ refund_no: 2, state: 'done' })
   })
 
+  test('once asked for, shows in every answer about the payment, also while it is refused', async () => {
+    const order = randomUUID()
+    expect((await payment.charge(order)).json().refund_no).toBe(0)
+    payment.processor.answer((received, response) =>
+      json(response, 200, verdict(received, { status: 'failed' })),
+    )
+    await payment.refund(order)
+    for (const answer of [
+      await payment.charge(order),
+      await payment.void(order),
+      await payment.get(`/api/v1/payments/${order}`),
+    ])
+      expect(answer.json()).toMatchObject({ state: 'captured', refund_no: 1 })
+  })
+
   test('of what was never captured is refused', async () => {
     const order = randomUUID()
     await payment.void(order)

@@ -9,7 +9,6 @@ import {
   PaymentBody,
   PaymentDeclined,
   PaymentVoided,
-  PaymentWithRefunds,
   RefundBody,
   RefundFailed,
 } from '@oms/contracts/payment'
@@ -45,10 +44,10 @@ const PROCESSING: Told = { answer: 'processing' }
 
 /** A payment's verdict, and what the order's own answer repeats of it. */
 function fromPayment<State extends Answer>(body: unknown, expected: readonly State[]): Told {
-  return {
-    answer: stateOf(body, expected),
-    declineCode: (body as PaymentBody).decline_code,
-  }
+  const { decline_code, refund_no } = body as PaymentBody
+  const state = stateOf(body, expected)
+  const answer = state === 'captured' && refund_no > 0 ? 'given_back' : state
+  return { answer, declineCode: decline_code }
 }
 
 export function createPaymentClient(client: HttpClient): Payments {
@@ -60,7 +59,7 @@ export function createPaymentClient(client: HttpClient): Payments {
       path: `${PATH}/${order.orderId}`,
       route: `${PATH}/{orderId}`,
       timeoutMs: PAYMENT_TIMEOUT_MS,
-      answers: { 200: PaymentWithRefunds },
+      answers: { 200: PaymentBody },
       refusals: [],
     }
     return ask(order, question, ({ body }) =>

@@ -61,6 +61,11 @@ export function createDriver({ orders, inventory, payments, patience, log }: Dep
           current = await orders.apply(current, reaction.on, told)
           command = nextCommand(current)
           break
+        case 'cancel':
+          await orders.requestCancel(current)
+          current = await orders.apply(current, 'captured', told)
+          command = nextCommand(current)
+          break
         case 'alert':
           log.error(
             { order_id: current.orderId, state: current.state, command, answer: told.answer },

@@ -119,6 +119,8 @@ export type Answer =
   | 'captured'
   | 'declined'
   | 'voided'
+  /** Captured, and somebody has asked for it back: a cancel of which this row may not know. */
+  | 'given_back'
   | 'refunded'
   | 'refund_failed'
   /** Definitive, and not what the command can lead to. */
@@ -131,6 +133,8 @@ export type Answer =
 export type Reaction =
   | { readonly kind: 'send'; readonly command: Command }
   | { readonly kind: 'apply'; readonly on: Exclude<Occurrence, 'no_verdict'> }
+  /** Set the cancel's flag, then apply `captured`: the refund follows. */
+  | { readonly kind: 'cancel' }
   /** Come back in a second. */
   | { readonly kind: 'soon' }
   /** Come back after the backoff. */
@@ -147,6 +151,8 @@ const VERDICTS = {
   captured: apply('captured'),
   declined: apply('declined'),
   voided: apply('voided'),
+  // Only a cancel gives money back. A row that was restored has lost it, and would sell for nothing.
+  given_back: { kind: 'cancel' },
 } as const
 
 /** A definitive answer that a command does not list contradicts the protocol. */

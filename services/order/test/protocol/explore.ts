@@ -1,6 +1,6 @@
 /** The protocol's graph, searched. */
 import { brokenBy, brokenIn, isGoodEnd, type Promised } from './invariants.ts'
-import { CANCEL, CRASH, type Model, RESTORE, successors } from './model.ts'
+import { CANCEL, CRASH, type Model, RESTORE, SENT_AGAIN, successors } from './model.ts'
 import { type Found, search } from './search.ts'
 import { accepted, keyOf, type State } from './state.ts'
 
@@ -12,7 +12,7 @@ export function explore(model: Model): Found<State, Promised> {
     brokenIn,
     brokenBy,
     isGoodEnd,
-    isHelp: (label) => [CANCEL, CRASH, RESTORE].includes(label),
+    isHelp: (label) => [CANCEL, CRASH, RESTORE, SENT_AGAIN].includes(label),
     dead: 'every state can end well',
   })
 }

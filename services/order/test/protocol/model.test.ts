@@ -50,18 +50,28 @@ describe('the protocol', () => {
   })
 
   test('gives back what a lost order holds, money and stock', () => {
-    const { states, counterexample } = explore(modelOf({ ...FOR_EVER, restored: true }, {}))
+    const { states, counterexample } = explore(
+      modelOf({ ...FOR_EVER, restored: 'for_inventory' }, {}),
+    )
     expect(counterexample).toBeUndefined()
     expect(states.some(({ lost, verdict }) => lost && verdict === 'refunded')).toBe(true)
     expect(states.length).toBe(18_309)
+  })
+
+  test('neither confirms nor charges again what a lost order gave back, when the client sends it again', () => {
+    const { states, counterexample } = explore(modelOf({ ...FOR_EVER, restored: 'for_client' }, {}))
+    expect(counterexample).toBeUndefined()
+    expect(states.some(({ lost, order }) => lost && order === 'confirmed')).toBe(true)
+    expect(states.length).toBe(15_737)
   })
 })
 
 describe('the search', () => {
   test.each(Object.entries({ ...MUTANTS, ...FURTHER_MUTANTS }))(
     'finds %s',
-    (_name, { breaks, ...mutant }) => {
-      const { counterexample } = explore(modelOf(FOR_EVER, mutant))
+    (_name, { breaks, restored, ...mutant }) => {
+      const bounds = restored === undefined ? FOR_EVER : { ...FOR_EVER, restored }
+      const { counterexample } = explore(modelOf(bounds, mutant))
       expect(counterexample).toMatchObject({ broken: breaks })
       expect(counterexample?.trace.length).toBeGreaterThan(1)
     },

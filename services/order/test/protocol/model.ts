@@ -40,24 +40,14 @@ export const REAL_DRIVER: Driver = { nextCommand, reactionTo, transitionOf }
 export const CANCEL = 'the client cancels'
 export const CRASH = 'a pass vanishes'
 export const RESTORE = 'an expiry asks for an order that a restore has lost'
+export const SENT_AGAIN = 'the client sends again an order that a restore has lost'
 
 export function* successors(state: State, model: Model): Generator<Step> {
   if (isUndecided(state)) {
     if (!state.due) yield ['time passes decide_at', { ...state, due: true }]
     if (!state.cancelRequested) yield [CANCEL, { ...state, cancelRequested: true }]
   }
-  if (model.bounds.restored === true && !state.lost && state.reservation === 'held')
-    yield [
-      RESTORE,
-      {
-        ...state,
-        order: 'pending',
-        verdict: 'none',
-        cancelRequested: true,
-        due: true,
-        lost: true,
-      },
-    ]
+  if (!state.lost) yield* restores(state, model.bounds)
   yield* ownSteps(state, model.faults)
   for (const command of COMMANDS)
     if (copiesOf(state, command) > 0) yield* deliveries(state, command, model)
@@ -65,6 +55,26 @@ export function* successors(state: State, model: Model): Generator<Step> {
     // Two equal passes lead to the same states.
     if (state.passes.indexOf(pass) === index) yield* passSteps(state, index, pass, model)
   }
+}
+
+/** The row is gone; a tombstone takes its place, or the order anew. */
+function* restores(state: State, { restored }: Bounds): Generator<Step> {
+  const row = { ...state, order: 'pending', verdict: 'none', lost: true } as const
+  if (restored === 'for_inventory' && state.reservation === 'held')
+    yield [RESTORE, { ...row, cancelRequested: true, due: true }]
+  // Sold stock cannot be taken back: a confirmed order that is lost, sent again and cancelled calls for a person.
+  if (restored === 'for_client' && state.order !== 'confirmed')
+    yield [
+      SENT_AGAIN,
+      {
+        ...row,
+        cancelRequested: false,
+        due: false,
+        // A restore outlasts what the lost process had on the way.
+        copies: state.copies.map(() => 0),
+        passes: state.passes.map(() => IDLE),
+      },
+    ]
 }
 
 /** A copy arrives; its answer reaches nobody, or a pass that waits for it. */
@@ -142,6 +152,10 @@ function answered(
         : sending(state, index, sent, reaction.command, bounds)
     case 'apply':
       return withPass(state, index, passOf({ step: 'applying', on: reaction.on, sent }))
+    case 'cancel': {
+      const flagged = isUndecided(state) ? { ...state, cancelRequested: true } : state
+      return withPass(flagged, index, passOf({ step: 'applying', on: 'captured', sent }))
+    }
     case 'alert':
       // A refund that the processor refuses is a person's work, not a contradiction.
       return answer === 'refund_failed'

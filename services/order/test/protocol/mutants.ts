@@ -9,6 +9,8 @@ export interface Mutant {
   readonly breaks: Promised
   readonly fault?: Fault
   readonly driver?: Partial<Driver>
+  /** Shows only after a restore. */
+  readonly restored?: Bounds['restored']
 }
 
 /** Another reaction to a charge of which nothing definitive is known. */
@@ -93,6 +95,16 @@ export const FURTHER_MUTANTS: Readonly<Record<string, Mutant>> = {
         (STATE_CODES[row.state] < STATE_CODES.confirmed && on === 'captured'
           ? REAL_DRIVER.transitionOf({ ...row, state: 'pending', cancelRequested: false }, on)
           : undefined),
+    },
+  },
+  'confirm-what-was-given-back': {
+    breaks: 'I5 confirmed is paid and in stock',
+    restored: 'for_client',
+    driver: {
+      reactionTo: (command, answer) =>
+        answer === 'given_back'
+          ? { kind: 'apply', on: 'captured' }
+          : REAL_DRIVER.reactionTo(command, answer),
     },
   },
   'settle-without-confirmation': {

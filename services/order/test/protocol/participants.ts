@@ -52,8 +52,14 @@ function reserve(state: State): readonly Delivered[] {
   ]
 }
 
+/** What a payment that exists says of itself. */
+function standing({ payment, refunds }: State): Answer {
+  if (payment === 'captured' && refunds[0] !== 'none') return 'given_back'
+  return payment === 'none' ? 'unknown' : payment
+}
+
 function charge(state: State): Delivered {
-  if (state.payment !== 'none') return { state, answer: state.payment }
+  if (state.payment !== 'none') return { state, answer: standing(state) }
   const [, other] = state.charges
   return {
     state: { ...state, payment: 'processing', charges: ['sent', other] },
@@ -66,7 +72,7 @@ function voidPayment(state: State, faults: ReadonlySet<Fault>): Delivered {
   if (state.payment === 'none')
     return faults.has('void-without-tombstone') ? { state, answer: 'voided' } : voided
   if (state.payment === 'processing' && faults.has('void-a-processing-payment')) return voided
-  return { state, answer: state.payment }
+  return { state, answer: standing(state) }
 }
 
 const REFUND_ANSWERS: Readonly<Record<RefundState, Answer>> = {
@@ -126,9 +132,9 @@ function settle(state: State): State {
 }
 
 /** What GET says of the payment while a charge waits for its verdict; 404 is no verdict. */
-export function statusOf({ payment }: State, faults: ReadonlySet<Fault>): Answer {
-  if (payment !== 'none') return payment
-  return faults.has('not-found-means-voided') ? 'voided' : 'unknown'
+export function statusOf(state: State, faults: ReadonlySet<Fault>): Answer {
+  const notFound = state.payment === 'none'
+  return notFound && faults.has('not-found-means-voided') ? 'voided' : standing(state)
 }
 
 export type Step = readonly [label: string, state: State]

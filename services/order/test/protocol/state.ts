@@ -43,7 +43,7 @@ export interface State {
   readonly copies: readonly number[]
   readonly passes: readonly Pass[]
   readonly crashes: number
-  /** A restore has lost the row; a tombstone took its place. */
+  /** A restore has lost the row; another took its place. */
   readonly lost: boolean
 }
 
@@ -53,8 +53,11 @@ export interface Bounds {
   readonly copies: number
   /** `Infinity`: any number. */
   readonly crashes: number
-  /** Order-service may be restored, once, to a time before it knew the order. */
-  readonly restored?: boolean
+  /**
+   * Order-service may be restored, once, to a time before it knew the order. Who names it next: inventory, for a
+   * reservation that expires, or the client, who sends it again.
+   */
+  readonly restored?: 'for_inventory' | 'for_client'
 }
 
 const passes = new Map<string, Pass>()

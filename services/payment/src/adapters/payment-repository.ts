@@ -45,6 +45,7 @@ interface PaymentRow {
   readonly psp_ref: string | null
   readonly decline_code: string | null
   readonly refunded_minor: number
+  readonly latest_refund_no: number
   readonly attempt: number
   readonly key_lives: boolean
   readonly created_at: string
@@ -208,6 +209,7 @@ function toPayment(row: PaymentRow): Payment {
     pspRef: row.psp_ref,
     declineCode: row.decline_code,
     refundedMinor: row.refunded_minor,
+    refundNo: row.latest_refund_no,
     attempt: row.attempt,
     keyLives: row.key_lives,
     createdAt: iso(row.created_at),

@@ -16,6 +16,8 @@ export interface Payment {
   readonly pspRef: string | null
   readonly declineCode: string | null
   readonly refundedMinor: number
+  /** Of the latest refund, failed or not; 0 for none. */
+  readonly refundNo: number
   readonly attempt: number
   /** The processor still knows the key; afterwards it is asked, never sent to again. By the database's clock. */
   readonly keyLives: boolean

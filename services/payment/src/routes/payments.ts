@@ -146,6 +146,7 @@ function toBody(payment: Payment): PaymentBody {
     amount_minor: payment.amountMinor,
     psp_ref: payment.pspRef,
     decline_code: payment.declineCode,
+    refund_no: payment.refundNo,
     created_at: payment.createdAt,
     decided_at: payment.decidedAt,
   }
