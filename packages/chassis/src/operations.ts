@@ -40,13 +40,31 @@ export async function runCommand(
   }
 }
 
-/** Runs `work` and stops the server. Returns the exit code: 0, 1 for a failure, 2 for wrong input. */
+/** 30 s: a database that is starting, or far away, has answered by then. */
+const READY_WITHIN_MS = 30_000
+
+/** What a service waits for before it serves holds for its operations, too; but a person does not wait for ever. */
+async function bootWithin(server: Server, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    const message = `The database was not ready after ${ms / 1000} s; check DATABASE_URL, and run migrate first.`
+    timer = setTimeout(() => reject(new Error(message)), ms)
+  })
+  try {
+    for (const step of server.chassis.boot) await Promise.race([step(), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Boots, runs `work` and stops the server. Returns the exit code: 0, 1 for a failure, 2 for wrong input. */
 export async function runOperation(
   server: Server,
   terminal: Terminal,
   work: () => Promise<void>,
 ): Promise<number> {
   try {
+    await bootWithin(server, READY_WITHIN_MS)
     await work()
     return 0
   } catch (error) {
