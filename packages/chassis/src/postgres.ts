@@ -205,10 +205,20 @@ async function refuseUnsafe(server: Server, pool: pg.Pool): Promise<void> {
     )
 }
 
-/** Makes the connections before the first burst needs them. Those that fail now are made when they are needed. */
+/** How often a connection that does not come within 250 ms is tried at boot. */
+const WARM_UP_TRIES = 10
+
+/** Makes the connections before the first burst needs them. Those that cannot be had are made when they are needed. */
 async function warmUp(pool: pg.Pool, connections: number): Promise<void> {
-  const made = await Promise.allSettled(Array.from({ length: connections }, () => pool.connect()))
-  for (const each of made) if (each.status === 'fulfilled') each.value.release()
+  async function connect(): Promise<pg.PoolClient | undefined> {
+    for (let i = 0; i < WARM_UP_TRIES; i++) {
+      const client = await pool.connect().catch(() => undefined)
+      if (client !== undefined) return client
+    }
+    return undefined
+  }
+  const made = await Promise.all(Array.from({ length: connections }, connect))
+  for (const client of made) client?.release()
 }
 
 /** Waits, not ready, until the schema is at least this program's. One release back runs beside it. */
