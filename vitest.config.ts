@@ -10,7 +10,7 @@ export default defineConfig({
           name: 'unit',
           include: [
             '{services,packages}/*/test/**/*.test.ts',
-            '{processor,audit}/test/**/*.test.ts',
+            '{processor,audit,bench,provision,mutants}/test/**/*.test.ts',
           ],
           globalSetup,
           // Files share their worker's modules: importing them anew costs each a second.
@@ -23,13 +23,24 @@ export default defineConfig({
       {
         test: {
           name: 'system',
-          include: ['e2e/system/**/*.test.ts'],
+          include: ['e2e/{system,crash,properties,fuzz}/**/*.test.ts'],
           globalSetup,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           maxWorkers: 3,
           // After the unit tests: whole systems and their load would starve them of time.
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Not in npm test: needs root and Debian packages (pnpm verify:images).
+        test: {
+          name: 'images',
+          include: ['lab/test/images.test.ts'],
+          globalSetup,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

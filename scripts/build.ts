@@ -1,7 +1,7 @@
 /** The bundles, built where a source is newer than they are. */
 import { execFile } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { StartError } from '@oms/chassis/embedded-postgres'
 
@@ -44,3 +44,5 @@ async function build(root: string, program: string): Promise<void> {
     throw new StartError(`${program} could not be built:\n${stdout}${stderr}`, { cause })
   }
 }
+
+if (import.meta.main) await buildBundles(resolve(import.meta.dirname, '..'))

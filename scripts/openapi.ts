@@ -126,11 +126,30 @@ function headersOf({ key }: FastifyContextConfig): object {
 
 interface Operation {
   [PROBLEMS]?: readonly ProblemClass[]
+  parameters?: { required?: boolean; readonly schema: { readonly default?: unknown } }[]
+  requestBody?: {
+    required?: boolean
+    readonly content: Readonly<Record<string, { readonly schema: { readonly required?: unknown } }>>
+  }
   responses: Record<string, { description: string; content?: object }>
 }
 
 interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
+}
+
+/** A value that the service knows may be left out, and so may a body without a member that must be there. */
+function withWhatMayBeLeftOut(document: Document): Document {
+  for (const operation of Object.values(document.paths).flatMap((path) => Object.values(path))) {
+    for (const parameter of operation.parameters ?? [])
+      if (parameter.schema.default !== undefined) parameter.required = false
+    const { requestBody } = operation
+    if (requestBody !== undefined)
+      requestBody.required = Object.values(requestBody.content).every(
+        ({ schema }) => schema.required !== undefined,
+      )
+  }
+  return document
 }
 
 /** Names every answer: successes by their status, refusals by the problem types that may stand in them. */
@@ -170,7 +189,8 @@ async function generate(service: string): Promise<string> {
     ),
   )
   await server.ready()
-  const document = withAnswers((server as unknown as { swagger(): Document }).swagger())
+  const { swagger: describeAll } = server as unknown as { swagger(): Document }
+  const document = withAnswers(withWhatMayBeLeftOut(describeAll()))
   await stopOnce(server, 0)()
   const result = await validate(structuredClone(document) as never)
   if (!result.valid) throw new Error(`${service}: ${JSON.stringify(result.errors)}`)

@@ -10,6 +10,7 @@ import { request } from 'undici'
 
 export interface OrderAnswer {
   readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
   /** An order, or a problem. */
   readonly body: Readonly<Record<string, unknown>>
   readonly text: string
@@ -20,6 +21,7 @@ export interface OrderRequest {
   readonly key?: string
   readonly token?: string
   readonly lines?: readonly { readonly sku: string; readonly quantity: number }[]
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface Client {
@@ -27,7 +29,11 @@ export interface Client {
   place(request?: OrderRequest): Promise<OrderAnswer>
   /** Repeats `place` with its key until the answer is final; at most `ms`. */
   placeToEnd(request?: OrderRequest, ms?: number): Promise<OrderAnswer>
-  cancel(orderId: string, tenant?: string): Promise<OrderAnswer>
+  cancel(
+    orderId: string,
+    tenant?: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<OrderAnswer>
   read(path: string, tenant?: string): Promise<OrderAnswer>
 }
 
@@ -71,13 +77,13 @@ export function createClient(url: string, recordTo?: string): Client {
     },
   ): Promise<OrderAnswer> {
     // undici's request costs less than half of fetch, whose share of two cores the services would miss.
-    const { statusCode, body } = await request(url + path, {
+    const { statusCode, headers, body } = await request(url + path, {
       ...init,
       headers: { 'x-tenant-id': tenant, ...init.headers },
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     })
     const text = await body.text()
-    return { status: statusCode, body: JSON.parse(text), text }
+    return { status: statusCode, headers, body: JSON.parse(text), text }
   }
 
   async function place({
@@ -85,11 +91,12 @@ export function createClient(url: string, recordTo?: string): Client {
     key = randomUUID(),
     token = 'pm_approve0001',
     lines = DEMO_LINES,
+    headers = {},
   }: OrderRequest = {}): Promise<OrderAnswer> {
     const order = { currency: 'EUR', lines, payment_token: token }
     const answer = await send('/api/v1/orders', tenant, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': key },
+      headers: { 'content-type': 'application/json', 'idempotency-key': key, ...headers },
       body: JSON.stringify(order),
     })
     record(tenant, key, order, answer)
@@ -111,8 +118,8 @@ export function createClient(url: string, recordTo?: string): Client {
   return {
     place,
     placeToEnd,
-    cancel: (orderId, tenant = 'acme') =>
-      send(`/api/v1/orders/${orderId}/cancel`, tenant, { method: 'POST' }),
+    cancel: (orderId, tenant = 'acme', headers = {}) =>
+      send(`/api/v1/orders/${orderId}/cancel`, tenant, { method: 'POST', headers }),
     read: (path, tenant = 'acme') => send(path, tenant, {}),
   }
 }

@@ -51,6 +51,7 @@ describe('the documents', () => {
     'CONTRIBUTING.md',
     'docs/architecture.md',
     'docs/resilience.md',
+    'docs/security.md',
     'audit/README.md',
     'processor/README.md',
     ...Object.keys(CONFIGS).map((service) => `services/${service}/README.md`),
@@ -60,5 +61,41 @@ describe('the documents', () => {
     const text = readFileSync(join(ROOT, file), 'utf8')
     const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link as string)
     for (const link of links) expect(existsSync(join(ROOT, dirname(file), link)), link).toBe(true)
+  })
+})
+
+describe('docs/security.md', () => {
+  const rows = readFileSync(join(ROOT, 'docs/security.md'), 'utf8')
+    .split('\n## ')
+    .filter((section) => /^S\d/.test(section))
+    .map((section) => ({ row: section.split(' ', 1)[0] as string, tests: testsIn(section) }))
+
+  /** `- [file](path): “name of a test”` */
+  function testsIn(section: string): readonly { readonly file: string; readonly name: string }[] {
+    const items = section.matchAll(/^- \[[^\]]+\]\(([^)]+)\): “([^”]+)”$/gm)
+    return [...items].map(([, path = '', name = '']) => ({ file: join('docs', path), name }))
+  }
+
+  /** The title of a test, or of a case of its table. */
+  function hasTitle(source: string, name: string): boolean {
+    return ["'", '"', '`'].some((quote) => {
+      const before = source.split(quote + name + quote).slice(0, -1)
+      return before.some((text) => /[([]\s*$/.test(text))
+    })
+  }
+
+  test('has the rows that are the application’s, each with its test', () => {
+    const expected = [...Array.from({ length: 17 }, (_, i) => `S${i + 1}`), 'S21']
+    expect(rows.map(({ row }) => row)).toEqual(expected)
+    const untested = rows.filter(({ tests }) => tests.length === 0)
+    // The pod's own rights come with its manifest.
+    expect(untested.map(({ row }) => row)).toEqual(['S7'])
+  })
+
+  test('names tests that there are', () => {
+    const missing = rows
+      .flatMap(({ tests }) => tests)
+      .filter(({ file, name }) => !hasTitle(readFileSync(join(ROOT, file), 'utf8'), name))
+    expect(missing).toEqual([])
   })
 })

@@ -1,6 +1,7 @@
 /**
- * Node's HTTP server with admission ahead of routing: who is refused costs a prebuilt buffer. Bytes that are no
- * request are answered here, too, for they never reach Fastify.
+ * Node's HTTP server with admission ahead of routing: who is refused costs a prebuilt buffer. A request whose body is
+ * still on its way takes its permit once it is whole, for slow senders would hold every one. Bytes that are no request
+ * are answered here, too, for they never reach Fastify.
  */
 import {
   createServer as createNodeServer,
@@ -19,13 +20,15 @@ import {
 } from '@oms/problem/http-problems'
 import { type Problem, problemBody } from '@oms/problem/problem'
 import { isProbe } from './health.ts'
-import type { Permit } from './limiter.ts'
+import type { Job, Permit } from './limiter.ts'
 import type { Chassis, Server, ServerOptions } from './server.ts'
 
 /** 16 KiB, Node's own default, stated because the contract promises it. */
 const MAX_HEADER_BYTES = 16_384
 /** 1 s: closing with bytes unread resets the connection, and a reset may overtake the answer. */
 const LINGER_MS = 1000
+
+const OVERLOADED = 'Too many requests are being served; try again after a second.'
 
 const ARRIVED = Symbol('arrived')
 const PERMIT = Symbol('permit')
@@ -48,20 +51,36 @@ export function permitOf(request: IncomingMessage): Permit | undefined {
   return (request as Admitted)[PERMIT]
 }
 
+/** True where no part of the body is still to come. */
+function isWhole(request: IncomingMessage): boolean {
+  const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+  if (length === undefined) return coding === undefined || request.complete
+  return request.readableLength >= Number(length)
+}
+
+function jobOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  tenantHeader: string,
+): Pick<Job, 'tenant' | 'alive'> {
+  return {
+    tenant: String(request.headers[tenantHeader] ?? ''),
+    alive: () => !response.destroyed && !request.socket.destroyed,
+  }
+}
+
+function keep(permit: Permit, request: Admitted, response: ServerResponse): void {
+  request[PERMIT] = permit
+  response.once('close', permit.hold())
+}
+
 /** Fastify sets no socket timeouts on a server it did not make. */
 export function createHttpServer(
   handler: (request: IncomingMessage, response: ServerResponse) => void,
   options: ServerOptions,
   chassis: Chassis,
 ): HttpServer {
-  const shed = Buffer.from(
-    JSON.stringify(
-      problemBody(
-        new Overloaded('Too many requests are being served; try again after a second.'),
-        '/',
-      ),
-    ),
-  )
+  const shed = Buffer.from(JSON.stringify(problemBody(new Overloaded(OVERLOADED), '/')))
 
   function refuse(response: ServerResponse): void {
     const closing = chassis.phase === 'draining' ? { connection: 'close' } : {}
@@ -91,13 +110,21 @@ export function createHttpServer(
       return
     }
     request[ARRIVED] = performance.now()
+    if (isWhole(request)) admit(request, response)
+    // What came in the packet of the headers has been read by then.
+    else
+      queueMicrotask(() => {
+        if (isWhole(request)) admit(request, response)
+        else handler(request, response)
+      })
+  }
+
+  function admit(request: Admitted, response: ServerResponse): void {
     chassis.limiter.admit({
-      tenant: String(request.headers[options.tenantHeader] ?? ''),
-      alive: () => !response.destroyed && !request.socket.destroyed,
+      ...jobOf(request, response, options.tenantHeader),
       refuse: () => refuse(response),
       run(permit) {
-        request[PERMIT] = permit
-        response.once('close', permit.hold())
+        keep(permit, request, response)
         handler(request, response)
       },
     })
@@ -149,14 +176,45 @@ export function answerUnreadable(
   setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
+export function tooSlow(): Problem {
+  return new RequestTimeout('The request did not arrive within 10 s; send it again, faster.')
+}
+
 function unreadableProblem(code: string | undefined): Problem {
   if (code === 'HPE_HEADER_OVERFLOW')
     return new RequestHeaderFieldsTooLarge(
       'The request headers are larger than 16 KiB; send fewer.',
     )
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new RequestTimeout('The request did not arrive within 10 s; send it again, faster.')
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return tooSlow()
   return new InvalidRequest('The bytes received are not an HTTP/1.1 request; check the client.')
+}
+
+/** Admission of the requests whose body came later than their headers. */
+export function admitWhenWhole(server: Server, { tenantHeader }: ServerOptions): void {
+  server.addHook('preValidation', ({ raw: request }, { raw: response }, done) => {
+    if (arrivedAt(request) === undefined || permitOf(request) !== undefined) done()
+    else void admitLate(request, response).then(() => done(), done)
+  })
+
+  function admitLate(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const job = jobOf(request, response, tenantHeader)
+    return new Promise((resolve, reject) => {
+      const refuse = (): void => reject(new Overloaded(OVERLOADED))
+      // Of callers that hang up in the queue it says nothing.
+      response.once('close', refuse)
+      if (job.alive())
+        server.chassis.limiter.admit({
+          ...job,
+          refuse,
+          run(permit) {
+            response.off('close', refuse)
+            keep(permit, request, response)
+            resolve()
+          },
+        })
+      else refuse()
+    })
+  }
 }
 
 /** A permit covers the handler too: a caller that hangs up does not make room for more work than fits. */

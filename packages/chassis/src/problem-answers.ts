@@ -5,38 +5,54 @@ import {
   InvalidRequest,
   MethodNotAllowed,
   NotFound,
+  RequestTimeout,
   Unavailable,
   UnsupportedMediaType,
 } from '@oms/problem/http-problems'
 import { Problem, problemBody } from '@oms/problem/problem'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { tooSlow } from './admission.ts'
 import { maskPans } from './redact.ts'
 import { openRequest } from './request-context.ts'
 import { pathOf } from './request-log.ts'
 import type { Server, ServerOptions } from './server.ts'
 
 export function useProblems(server: Server): void {
-  const routes: { readonly method: string; readonly pattern: RegExp }[] = []
+  const routes: { readonly method: string; readonly url: string; readonly pattern: RegExp }[] = []
   server.addHook('onRoute', ({ method, url }) => {
     const pattern = new RegExp(`^${url.replace(/:[^/]+/g, '[^/]+')}$`)
-    for (const each of [method].flat()) routes.push({ method: each, pattern })
+    for (const each of [method].flat()) routes.push({ method: each, url, pattern })
   })
 
-  server.setNotFoundHandler((request, reply) => {
+  /** An address that is spelled as a route belongs to it, also where a parameter of another could hold it. */
+  function methodsAt(path: string): ReadonlySet<string> {
+    const spelled = routes.filter(({ url }) => url === path)
+    const found = spelled.length > 0 ? spelled : routes.filter(({ pattern }) => pattern.test(path))
+    return new Set(found.map(({ method }) => method))
+  }
+
+  function refuseAddress(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const path = pathOf(request)
-    const allowed = routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method)
-    if (allowed.length === 0)
+    const allowed = [...methodsAt(path)].join(', ')
+    if (allowed === '')
       return send(reply, new NotFound('There is no such resource; see openapi.json.'), path)
-    reply.header('allow', [...new Set(allowed)].join(', '))
-    return send(
-      reply,
-      new MethodNotAllowed(`This resource takes ${[...new Set(allowed)].join(', ')}.`),
-      path,
-    )
+    reply.header('allow', allowed)
+    return send(reply, new MethodNotAllowed(`This resource takes ${allowed}.`), path)
+  }
+
+  server.setNotFoundHandler(refuseAddress)
+  // Before the body is read: whether there is such a resource does not depend on what is sent there.
+  server.addHook('onRequest', async (request, reply) => {
+    const path = (request.raw.url ?? '/').split('?', 1)[0] as string
+    const spelled = routes.filter(({ url }) => url === path)
+    const isAnothers =
+      spelled.length > 0 && !spelled.some(({ method }) => method === request.method)
+    if (request.is404 || isAnothers) return refuseAddress(request, reply)
   })
 
   server.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = toProblem(error)
+    const problem = isStillArriving(error, request) ? tooSlow() : toProblem(error)
+    if (problem instanceof RequestTimeout) reply.header('connection', 'close')
     if (problem.definition.status >= 500) request.log.error({ err: error }, 'request failed')
     return send(reply, problem, pathOf(request))
   })
@@ -68,6 +84,11 @@ function send(reply: FastifyReply, problem: Problem, path: string): FastifyReply
     .send(JSON.stringify(problemBody(problem, path)))
 }
 
+/** Of a sender that trickles: its 503 would count against this instance, and a handful would eject it. */
+function isStillArriving(error: FastifyError | null | undefined, { raw }: FastifyRequest): boolean {
+  return error?.code === 'FST_ERR_HANDLER_TIMEOUT' && raw.complete === false
+}
+
 function toProblem(error: FastifyError | null | undefined): Problem {
   if (error instanceof Problem) return error
   if (error === null || error === undefined)
@@ -92,7 +113,7 @@ function invalid(error: FastifyError): Problem {
   const where = error.validationContext ?? 'body'
   const errors = (error.validation ?? []).map(({ instancePath, message, params }) => {
     const extra = (params as { additionalProperty?: unknown }).additionalProperty
-    const name = typeof extra === 'string' ? `/${pointerToken(maskPans(extra.slice(0, 64)))}` : ''
+    const name = typeof extra === 'string' ? `/${pointerToken(maskPans(extra).slice(0, 64))}` : ''
     return { pointer: `/${where}${instancePath}${name}`, detail: message ?? 'is not valid' }
   })
   const first = errors[0]

@@ -10,6 +10,7 @@ import {
 import { context } from '@opentelemetry/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { arrivedAt, permitOf } from './admission.ts'
+import { checking } from './checking-hook.ts'
 import { withBackground, withDeadline, withForwarded } from './context.ts'
 import { isProbe } from './health.ts'
 import { createQuota, type Permit, type Quota } from './limiter.ts'
@@ -27,7 +28,7 @@ const MAX_REQUEST_ID_LENGTH = 128
 export function requestId(request: IncomingMessage): string {
   const given = request.headers['x-request-id']
   return typeof given === 'string' && given !== ''
-    ? maskPans(given.slice(0, MAX_REQUEST_ID_LENGTH))
+    ? maskPans(given).slice(0, MAX_REQUEST_ID_LENGTH)
     : randomUUID()
 }
 
@@ -90,12 +91,12 @@ export function useRequestContext(server: Server, options: ServerOptions): void 
     else context.with(request.traced.requestContext, done)
   })
 
-  server.addHook('onRequest', async (request) => {
+  function readTenant(request: FastifyRequest): void {
     if (request.routeOptions.config.tenant === false || request.is404) return
     request.tenantId = tenantOf(request, options.tenantHeader, tenantPattern)
-  })
+  }
 
-  server.addHook('preHandler', async (request) => {
+  function takeQuota(request: FastifyRequest): void {
     const { config } = request.routeOptions
     const { quotaPerSecond } = config
     if (quotaPerSecond === undefined) return
@@ -108,7 +109,10 @@ export function useRequestContext(server: Server, options: ServerOptions): void 
     throw new TenantQuota(
       `The tenant sent more than ${quotaPerSecond} such requests a second; slow down.`,
     )
-  })
+  }
+
+  server.addHook('onRequest', checking(readTenant))
+  server.addHook('preHandler', checking(takeQuota))
 }
 
 function trackBackground(

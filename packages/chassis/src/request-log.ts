@@ -3,9 +3,13 @@ import { SpanStatusCode } from '@opentelemetry/api'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { type DestinationStream, pino } from 'pino'
 import { isProbe } from './health.ts'
-import { maskPans } from './redact.ts'
+import { containsPan, maskPans } from './redact.ts'
 import type { Server, ServerOptions } from './server.ts'
 import { activeTraceIds } from './telemetry.ts'
+
+const MAX_SHOWN_LENGTH = 255
+/** What the B3 headers may say. */
+const SAMPLED = ['0', '1', 'true', 'false']
 
 /** Both must have happened before a request counts as ended. */
 export interface End {
@@ -17,6 +21,7 @@ export interface End {
 
 export function createLogger(options: ServerOptions): {
   readonly loggerInstance: FastifyBaseLogger
+  readonly requestLog: FastifyBaseLogger
   readonly flushLog: () => void
 } {
   // Without periodicFlush a quiet service shows nothing for hours.
@@ -25,15 +30,19 @@ export function createLogger(options: ServerOptions): {
       ? pino.destination({ sync: false, minLength: 4096, periodicFlush: 1000 })
       : undefined
   const destination = options.logStream ?? stdout
+  const common = {
+    level: options.LOG_LEVEL,
+    base: {
+      service: options.serviceName,
+      pod: options.POD_NAME,
+      version: options.APP_VERSION,
+    },
+  }
   const loggerInstance: FastifyBaseLogger = pino(
     {
-      level: options.LOG_LEVEL,
-      base: {
-        service: options.serviceName,
-        pod: options.POD_NAME,
-        version: options.APP_VERSION,
-      },
+      ...common,
       mixin: activeTraceIds,
+      serializers: { err: toldError },
       redact: ['authorization', 'cookie', ...(options.secretMembers ?? [])].flatMap((name) => [
         name,
         `*.${name}`,
@@ -41,8 +50,17 @@ export function createLogger(options: ServerOptions): {
     },
     destination as DestinationStream,
   )
+  // Its members are named below, none of them a secret: looking for some would cost a tenth of the request.
+  const requestLog: FastifyBaseLogger = pino(common, destination as DestinationStream)
   const flushLog = () => stdout?.flushSync()
-  return { loggerInstance, flushLog }
+  return { loggerInstance, requestLog, flushLog }
+}
+
+/** No other members: drivers hang rows, statements and whole connections, with their secrets, on what they throw. */
+function toldError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) }
+  const { type, message, stack, code } = pino.stdSerializers.err(error)
+  return { type, message, stack, code }
 }
 
 /**
@@ -105,13 +123,11 @@ function endRequest(
   const status = reply.statusCode
   const durationMs = performance.now() - request.startedAt
   const probe = isProbe(request.raw.url)
+  const whose = correlation(request, options.correlationHeaders, reply)
   if (request.traced !== null) {
     const { span } = request.traced
     if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
-    span.setAttributes({
-      'http.response.status_code': status,
-      ...correlation(request, options.correlationHeaders, reply),
-    })
+    span.setAttributes({ 'http.response.status_code': status, ...whose })
     span.end()
     server.chassis.metrics.observeRequest(
       {
@@ -125,18 +141,19 @@ function endRequest(
   }
   const certificate = request.headers['x-forwarded-client-cert']
   if (probe && certificate === undefined) return
-  const attempt = Number(request.headers['x-envoy-attempt-count'])
+  const nobody: Record<string, null> = {}
+  for (const field of Object.keys(options.correlationHeaders)) nobody[field] = null
   const spanContext = request.traced?.span.spanContext()
-  server.log.info(
+  server.chassis.requestLog.info(
     {
       peer: peerOf(certificate),
       method: request.method,
       path: pathOf(request),
       status,
-      attempt: Number.isInteger(attempt) ? attempt : null,
-      ...Object.fromEntries(Object.keys(options.correlationHeaders).map((name) => [name, null])),
-      ...correlation(request, options.correlationHeaders, reply),
-      sampled: request.headers['x-b3-sampled'] ?? null,
+      attempt: attemptOf(request.headers['x-envoy-attempt-count']),
+      ...nobody,
+      ...whose,
+      sampled: SAMPLED.find((each) => each === request.headers['x-b3-sampled']) ?? null,
       trace_id: spanContext?.traceId ?? null,
       span_id: spanContext?.spanId ?? null,
       duration_ms: Math.round(durationMs * 1000) / 1000,
@@ -150,11 +167,30 @@ function endRequest(
 function peerOf(certificate: string | string[] | undefined): string | null {
   if (certificate === undefined) return null
   const last = String(certificate).split(',').at(-1) as string
-  return /(?:^|;)URI=([^;]*)/.exec(last.trim())?.[1] ?? null
+  return shown(/(?:^|;)URI=([^;]*)/.exec(last.trim())?.[1])
+}
+
+/** A header is its sender's own words: no more of it than a log line should bear, and no card number. */
+function shown(value: unknown): string | null {
+  return typeof value === 'string' && value.length <= MAX_SHOWN_LENGTH ? maskPans(value) : null
+}
+
+function attemptOf(count: unknown): number | null {
+  return typeof count === 'string' && /^\d{1,4}$/.test(count) ? Number(count) : null
 }
 
 export function pathOf(request: FastifyRequest): string {
-  return maskPans((request.raw.url ?? '/').split('?', 1)[0] as string)
+  const path = (request.raw.url ?? '/').split('?', 1)[0] as string
+  const plain = path.includes('%') ? decoded(path) : path
+  return maskPans(containsPan(plain) ? plain : path)
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
 }
 
 /** The fields that tell whose request it is, from the answer or else the request. */
@@ -163,10 +199,10 @@ export function correlation(
   headers: Readonly<Record<string, string>>,
   reply?: FastifyReply,
 ): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).flatMap(([field, header]) => {
-      const value = reply?.getHeader(header) ?? request.headers[header]
-      return typeof value === 'string' && value.length <= 255 ? [[field, maskPans(value)]] : []
-    }),
-  )
+  const fields: Record<string, string> = {}
+  for (const [field, header] of Object.entries(headers)) {
+    const value = shown(reply?.getHeader(header) ?? request.headers[header])
+    if (value !== null) fields[field] = value
+  }
+  return fields
 }

@@ -9,6 +9,7 @@ import type { Context, Span } from '@opentelemetry/api'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Counter } from 'prom-client'
 import {
+  admitWhenWhole,
   answerUnreadable,
   createHttpServer,
   holdPermitWhileHandling,
@@ -90,6 +91,8 @@ export interface Chassis {
   readonly closers: (() => Promise<void>)[]
   /** Work that goes on after its request was answered. */
   readonly background: Set<Promise<unknown>>
+  /** One line a request. */
+  readonly requestLog: FastifyBaseLogger
   flushLog(): void
 }
 
@@ -123,7 +126,7 @@ export function createServer(options: ServerOptions): Server {
     ratio: options.TRACE_RATIO,
   })
   const limiter = createLimiter({ limit: options.limit })
-  const { loggerInstance, flushLog } = createLogger(options)
+  const { loggerInstance, requestLog, flushLog } = createLogger(options)
   const metrics = createMetrics()
   const chassis: Chassis = {
     serviceName: options.serviceName,
@@ -139,6 +142,7 @@ export function createServer(options: ServerOptions): Server {
     handBack: [],
     closers: [],
     background: new Set(),
+    requestLog,
     flushLog,
   }
 
@@ -168,6 +172,7 @@ export function createServer(options: ServerOptions): Server {
   server.decorateRequest('end', null as never)
   options.beforeRoutes?.(server)
   useStrictValidation(server)
+  admitWhenWhole(server, options)
   useStrictBodies(server)
   holdPermitWhileHandling(server)
   useRequestContext(server, options)

@@ -11,6 +11,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api'
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import {
   CompositePropagator,
   W3CBaggagePropagator,
@@ -19,13 +20,13 @@ import {
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { ZipkinExporter } from '@opentelemetry/exporter-zipkin'
 import { B3InjectEncoding, B3Propagator } from '@opentelemetry/propagator-b3'
-import { NodeSDK } from '@opentelemetry/sdk-node'
+import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources'
 import {
   BatchSpanProcessor,
   ParentBasedSampler,
   type SpanExporter,
-  type SpanProcessor,
   TraceIdRatioBasedSampler,
+  TracerProvider,
 } from '@opentelemetry/sdk-trace'
 
 export interface TelemetryOptions {
@@ -44,46 +45,40 @@ export interface Telemetry {
 
 let running: Telemetry | undefined
 
-/** Starts the SDK once a process; later calls return the first. */
+/** Starts tracing once a process; later calls return the first. */
 export function startTelemetry(options: TelemetryOptions): Telemetry {
   running ??= start(options)
   return running
 }
 
-/** Without any processor the SDK sets up no tracer: every trace id would be zeros and no trace passed on. */
-const KEEPS_NOTHING: SpanProcessor = {
-  onStart: () => undefined,
-  onEnd: () => undefined,
-  forceFlush: async () => undefined,
-  shutdown: async () => undefined,
-}
-
+/** By hand: NodeSDK brings every exporter of logs and metrics along, a fifth of the program. */
 function start({ serviceName, exporter, url, ratio }: TelemetryOptions): Telemetry {
   const spanExporter = exporterFor(exporter, url, serviceName)
-  const sdk = new NodeSDK({
-    serviceName,
-    autoDetectResources: false,
-    metricReaders: [],
-    logRecordProcessors: [],
-    instrumentations: [],
-    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
-    spanProcessors:
-      spanExporter === undefined
-        ? [KEEPS_NOTHING]
-        : [new BatchSpanProcessor({ exporter: spanExporter, scheduledDelayMillis: 1000 })],
-    // The last one wins on extract, and a sidecar of the Zipkin type rewrites only the B3 headers. Multi headers:
-    // a single `b3` header would be preferred by the next hop and hide what its sidecar wrote.
-    textMapPropagator: new CompositePropagator({
+  const contextManager = new AsyncLocalStorageContextManager()
+  contextManager.enable()
+  context.setGlobalContextManager(contextManager)
+  // The last one wins on extract, and a sidecar of the Zipkin type rewrites only the B3 headers. Multi headers:
+  // a single `b3` header would be preferred by the next hop and hide what its sidecar wrote.
+  propagation.setGlobalPropagator(
+    new CompositePropagator({
       propagators: [
         new W3CTraceContextPropagator(),
         new W3CBaggagePropagator(),
         new B3Propagator({ injectEncoding: B3InjectEncoding.MULTI_HEADER }),
       ],
     }),
+  )
+  const provider = new TracerProvider({
+    resource: defaultResource().merge(resourceFromAttributes({ 'service.name': serviceName })),
+    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
+    spanProcessors:
+      spanExporter === undefined
+        ? []
+        : [new BatchSpanProcessor({ exporter: spanExporter, scheduledDelayMillis: 1000 })],
   })
-  sdk.start()
+  trace.setGlobalTracerProvider(provider)
   return {
-    shutdown: () => sdk.shutdown().catch(() => undefined),
+    shutdown: () => provider.shutdown().catch(() => undefined),
   }
 }
 

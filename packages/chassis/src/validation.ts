@@ -1,6 +1,7 @@
 /** What a request may look like. Nothing is coerced, removed or filled in that the caller did not write. */
 import AjvCompiler from '@fastify/ajv-compiler'
 import { InvalidRequest, PanRejected } from '@oms/problem/http-problems'
+import { checking } from './checking-hook.ts'
 import { containsPan } from './redact.ts'
 import type { Server, ServerOptions } from './server.ts'
 
@@ -16,16 +17,19 @@ export function useStrictValidation(server: Server): void {
     (route) => (route.httpPart === 'body' ? strict : coercing)(route as never) as never,
   )
   // "1e400" is coerced to Infinity, which every bound lets pass.
-  server.addHook('preHandler', async ({ query }) => {
-    for (const [name, value] of Object.entries(query as object))
-      if (Math.abs(value) === Number.POSITIVE_INFINITY)
-        throw new InvalidRequest(
-          `/querystring/${name} must be a finite number; see openapi.json.`,
-          {
-            errors: [{ pointer: `/querystring/${name}`, detail: 'must be finite' }],
-          },
-        )
-  })
+  server.addHook(
+    'preHandler',
+    checking(({ query }) => {
+      for (const [name, value] of Object.entries(query as object))
+        if (Math.abs(value) === Number.POSITIVE_INFINITY)
+          throw new InvalidRequest(
+            `/querystring/${name} must be a finite number; see openapi.json.`,
+            {
+              errors: [{ pointer: `/querystring/${name}`, detail: 'must be finite' }],
+            },
+          )
+    }),
+  )
 }
 
 /** Only JSON in UTF-8; no body at all counts as `{}`. */
@@ -40,26 +44,32 @@ export function useStrictBodies(server: Server): void {
       else void parse(request, body as string, done)
     },
   )
-  server.addHook('preValidation', async (request) => {
-    if (request.body === undefined && request.method === 'POST') request.body = {}
-  })
+  server.addHook(
+    'preValidation',
+    checking((request) => {
+      if (request.body === undefined && request.method === 'POST') request.body = {}
+    }),
+  )
 }
 
 /** Before validation, so that nothing of it reaches an answer, a log line or the database. */
 export function refusePans(server: Server, options: ServerOptions): void {
   const exempt = new Set(options.panExemptMembers)
 
-  server.addHook('preValidation', async (request) => {
-    const inHeader = options.freeTextHeaders.find((name) =>
-      containsPan(String(request.headers[name] ?? '')),
-    )
-    if (inHeader !== undefined)
-      throw new PanRejected(`${inHeader} holds a card number; send a token or a random key.`)
-    if (holdsPan(request.body, exempt))
-      throw new PanRejected(
-        "The body holds a card number; send the card processor's token instead.",
+  server.addHook(
+    'preValidation',
+    checking((request) => {
+      const inHeader = options.freeTextHeaders.find((name) =>
+        containsPan(String(request.headers[name] ?? '')),
       )
-  })
+      if (inHeader !== undefined)
+        throw new PanRejected(`${inHeader} holds a card number; send a token or a random key.`)
+      if (holdsPan(request.body, exempt))
+        throw new PanRejected(
+          "The body holds a card number; send the card processor's token instead.",
+        )
+    }),
+  )
 }
 
 /** Member names count, too. Not recursive: a body of 64 KiB can be deeper than the stack. */

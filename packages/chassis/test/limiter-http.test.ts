@@ -1,6 +1,6 @@
 /** Admission as callers see it: over real connections. */
-import { connect } from 'node:net'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { connect, type Socket } from 'node:net'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { inBackground } from '../src/context.ts'
 import { eventually } from '../src/testing.ts'
 import { problemOf, startService, type TestService } from './service.ts'
@@ -12,13 +12,19 @@ let service: TestService
 let release: () => void
 let gate: Promise<void>
 let handled = 0
+/** Requests whose headers were read. */
+let begun = 0
 
-const inFlight = () => service.server.chassis.limiter.stats().inFlight
+const stats = () => service.server.chassis.limiter.stats()
+const inFlight = () => stats().inFlight
 const idle = () => eventually('no permit taken', () => inFlight() === 0)
 
 beforeAll(async () => {
   service = await startService(
     (server) => {
+      server.addHook('onRequest', async () => {
+        begun++
+      })
       server.post('/wait', async () => {
         handled++
         await gate
@@ -42,6 +48,7 @@ afterAll(() => service.stop())
 beforeEach(async () => {
   await idle()
   handled = 0
+  begun = 0
   gate = new Promise((resolve) => {
     release = resolve
   })
@@ -138,6 +145,72 @@ describe('a request above limit and queue', () => {
     expect(waited).toBeLessThan(1000)
     release()
     await Promise.all(busy)
+  })
+})
+
+describe('a body that comes later than its headers', () => {
+  const sockets: Socket[] = []
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy()
+  })
+
+  /** A request without its body, `{}`. */
+  async function announced(tenant = 'late'): Promise<Socket> {
+    const before = begun
+    const socket = connect(service.port, '127.0.0.1')
+    sockets.push(socket)
+    socket.on('error', () => undefined)
+    socket.write(
+      `POST /wait HTTP/1.1\r\nhost: x\r\nx-tenant-id: ${tenant}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n`,
+    )
+    await eventually('its headers were read', () => begun > before)
+    return socket
+  }
+  const answerOf = (socket: Socket) =>
+    new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data))))
+
+  test('takes no permit meanwhile: slow senders keep nobody out', async () => {
+    for (let i = 0; i < 4 * LIMIT; i++) await announced()
+    expect(inFlight()).toBe(0)
+    release()
+    expect((await wait()).status).toBe(200)
+  })
+
+  test('takes one once it is whole', async () => {
+    const socket = await announced()
+    socket.write('{}')
+    await eventually('the handler runs', () => handled === 1)
+    expect(inFlight()).toBe(1)
+    release()
+    expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 200 OK/)
+  })
+
+  test('is refused as others are where none comes free, and served where one does', async () => {
+    const busy = [wait(), wait()]
+    await eventually('all permits taken', () => inFlight() === LIMIT)
+    const [patient, late] = [await announced(), await announced()]
+    late.write('{}')
+    expect(await answerOf(late)).toMatch(/^HTTP\/1\.1 429 .*x-envoy-ratelimited: 1\r\n/s)
+    release()
+    patient.write('{}')
+    expect(await answerOf(patient)).toMatch(/^HTTP\/1\.1 200 OK/)
+    await Promise.all(busy)
+    expect(handled).toBe(LIMIT + 1)
+  })
+
+  test('whose caller hangs up in the queue takes none and leaves its log line', async () => {
+    const busy = [wait(), wait()]
+    await eventually('all permits taken', () => inFlight() === LIMIT)
+    const socket = await announced('gone')
+    const { rejected } = stats()
+    socket.write('{}')
+    await eventually('it waits', () => stats().queued === 1 || stats().rejected > rejected)
+    await service.hangUp(socket)
+    await service.requestLine((line) => line['tenant_id'] === 'gone')
+    release()
+    await Promise.all(busy)
+    await idle()
+    expect(handled).toBe(LIMIT)
   })
 })
 

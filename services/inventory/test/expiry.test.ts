@@ -155,6 +155,15 @@ describe('an expired reservation', () => {
         json(response, 200, { order_id: headers['x-order-id'], verdict: 'expire' }),
     ],
     ['HTML', (_request, response) => response.end('<html>release</html>')],
+    [
+      '10 MB that say release',
+      ({ headers }, response) =>
+        response.end(
+          JSON.stringify({ order_id: headers['x-order-id'], verdict: 'release' }).padEnd(
+            10_000_000,
+          ),
+        ),
+    ],
     ['a lost connection', (_request, response) => response.destroy()],
     ['silence', () => undefined],
   ])('is kept after %s', async (_what, respond) => {

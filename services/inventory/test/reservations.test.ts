@@ -400,7 +400,13 @@ describe('GET /api/v1/reservations/{orderId}', () => {
       order_id: order,
       instance: `/api/v1/reservations/${order}`,
     })
-    expect((await service.get('/api/v1/reservations/settle')).statusCode).toBe(400)
+    expect((await service.get('/api/v1/reservations/none')).statusCode).toBe(400)
+  })
+
+  test('answers 405 at an address that is spelled as a command', async () => {
+    const answer = await service.get('/api/v1/reservations/settle')
+    expect(answer.statusCode).toBe(405)
+    expect(answer.headers['allow']).toBe('POST')
   })
 })
 

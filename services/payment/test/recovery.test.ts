@@ -103,6 +103,20 @@ describe('a charge without a verdict', () => {
     expect(await payment.row(order)).toMatchObject({ state: 1, psp_ref: null })
   })
 
+  test.each<[string, (charge: string) => string]>([
+    ['HTML', (charge) => `<html>${charge}</html>`],
+    ['half of it', (charge) => charge.slice(0, -1)],
+    ['10 MB', (charge) => charge.padEnd(10_000_000)],
+  ])('has none where a success comes as %s', async (_what, spoil) => {
+    payment.processor.answer((received, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.end(spoil(JSON.stringify(verdict(received))))
+    })
+    const order = randomUUID()
+    expect((await payment.charge(order)).statusCode).toBe(202)
+    expect(await payment.row(order)).toMatchObject({ state: 1, psp_ref: null })
+  })
+
   test('is sent again until 23 h, by the clock of the database', async () => {
     fails()
     const order = randomUUID()

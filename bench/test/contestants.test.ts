@@ -1,0 +1,181 @@
+/** What a comparison stands on: the floor and the textbook place orders right, at the price that is said of them. */
+import { randomBytes, randomUUID } from 'node:crypto'
+import { createTestDatabase, TEST_PASSWORD, type TestDatabase } from '@oms/chassis/testing'
+import { migrations as inventoryMigrations } from '@oms/inventory/migrations/migrations.ts'
+import { migrations as orderMigrations } from '@oms/order/migrations/migrations.ts'
+import { migrations as paymentMigrations } from '@oms/payment/migrations/migrations.ts'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { createFloor, type Floor } from '../floor.ts'
+import { nextOrder, SKUS, TENANT, UNIT_PRICE_MINOR } from '../load.ts'
+import { buildInventory } from '../textbook/inventory.ts'
+import { buildOrder, type OrderService } from '../textbook/order.ts'
+import { buildPayment } from '../textbook/payment.ts'
+import { prepareTextbook, TEXTBOOK_SERVICES, type TextbookService } from '../textbook/schema.ts'
+import { createPool } from '../textbook/transaction.ts'
+import { createUpstreamPool } from '../textbook/upstream.ts'
+
+/** What is sent to a database while `work` runs: a text or a statement each round trip. */
+async function roundTripsOf(work: () => Promise<unknown>): Promise<readonly unknown[]> {
+  const query = vi.spyOn(pg.Client.prototype, 'query')
+  try {
+    await work()
+    return query.mock.calls.map(([sent]) => sent)
+  } finally {
+    query.mockRestore()
+  }
+}
+
+describe('the floor', () => {
+  let databases: Readonly<Record<'order' | 'payment' | 'inventory', TestDatabase>>
+  let floor: Floor
+
+  beforeAll(async () => {
+    const [order, payment, inventory] = await Promise.all([
+      createTestDatabase('oms_order', orderMigrations),
+      createTestDatabase('oms_payment', paymentMigrations),
+      createTestDatabase('oms_inventory', inventoryMigrations),
+    ])
+    databases = { order, payment, inventory }
+    await order.admin.query(
+      "INSERT INTO oms.price (tenant_id, sku, currency, unit_price_minor) SELECT $1, sku, 'EUR', $3 FROM unnest($2::text[]) sku",
+      [TENANT, SKUS, UNIT_PRICE_MINOR],
+    )
+    await inventory.admin.query(
+      'INSERT INTO oms.stock (tenant_id, sku, supplied, available) SELECT $1, sku, 1, 1 FROM unnest($2::text[]) sku',
+      [TENANT, SKUS],
+    )
+    floor = createFloor({
+      databaseUrl: (service) =>
+        databases[service].config.DATABASE_URL.replace('@', `:${TEST_PASSWORD}@`),
+    })
+  })
+
+  afterAll(async () => {
+    await floor.close()
+    await Promise.all(Object.values(databases).map((database) => database.drop()))
+  })
+
+  test('confirms, pays and reserves an order in 4 round trips', async () => {
+    const order = nextOrder()
+    const trips = await roundTripsOf(async () => expect(await floor.place(order)).toBe(true))
+    expect(trips).toHaveLength(4)
+    const stateOf = async (database: TestDatabase, table: string): Promise<unknown> =>
+      (await database.admin.query(`SELECT state FROM oms.${table}`)).rows
+    expect(await stateOf(databases.order, 'orders')).toEqual([{ state: 100 }])
+    expect(await stateOf(databases.payment, 'payment')).toEqual([{ state: 2 }])
+    expect(await stateOf(databases.inventory, 'reservation')).toEqual([{ state: 1 }])
+  })
+})
+
+describe('the textbook saga', () => {
+  const suffix = randomBytes(5).toString('hex')
+  const databaseOf = (service: TextbookService): string => `textbook_${service}_${suffix}`
+  const superuserUrl = (database: string): string => `${inject('postgresUrl')}/${database}`
+  const closing: (() => Promise<unknown>)[] = []
+  const pools = {} as Record<TextbookService, pg.Pool>
+  let order: OrderService
+
+  beforeAll(async () => {
+    const catalogue = { tenant: TENANT, skus: ['CUP'], unitPriceMinor: 1250, supplied: 3 }
+    const databases = await prepareTextbook(superuserUrl, TEST_PASSWORD, catalogue, databaseOf)
+    for (const service of TEXTBOOK_SERVICES) {
+      pools[service] = createPool(databases.url(service))
+      closing.push(() => pools[service].end())
+    }
+    const inventory = buildInventory(pools.inventory)
+    const payment = buildPayment(pools.payment, undefined)
+    const upstreams: ReturnType<typeof createUpstreamPool>[] = []
+    for (const server of [inventory, payment]) {
+      const upstream = createUpstreamPool(await server.listen({ host: '127.0.0.1', port: 0 }))
+      upstreams.push(upstream)
+      closing.unshift(upstream.close, () => server.close())
+    }
+    const [toInventory, toPayment] = upstreams as [(typeof upstreams)[0], (typeof upstreams)[0]]
+    order = buildOrder({ pool: pools.order, inventory: toInventory, payment: toPayment })
+  })
+
+  afterAll(async () => {
+    for (const close of closing) await close()
+    const admin = new pg.Client(superuserUrl('postgres'))
+    await admin.connect()
+    for (const service of TEXTBOOK_SERVICES)
+      await admin.query(`DROP DATABASE ${databaseOf(service)} WITH (FORCE)`)
+    await admin.end()
+  })
+
+  async function place({ quantity = 1, token = 'pm_approve0001', key = randomUUID() } = {}) {
+    const answer = await order.server.inject({
+      method: 'POST',
+      url: '/api/v1/orders',
+      headers: { 'x-tenant-id': TENANT, 'idempotency-key': key },
+      payload: { currency: 'EUR', lines: [{ sku: 'CUP', quantity }], payment_token: token },
+    })
+    return { status: answer.statusCode, body: answer.json() }
+  }
+
+  const stock = async (): Promise<unknown> =>
+    (await pools.inventory.query('SELECT available, reserved, sold FROM oms.stock')).rows[0]
+
+  // In order: they share one stock of three.
+  test('confirms an order in 28 round trips, 8 of them commits', async () => {
+    const key = randomUUID()
+    const trips = await roundTripsOf(async () => {
+      expect(await place({ key })).toMatchObject({
+        status: 201,
+        body: { state: 'confirmed', amount_minor: 1250 },
+      })
+    })
+    expect(trips).toHaveLength(28)
+    expect(trips.filter((sent) => sent === 'COMMIT')).toHaveLength(8)
+    expect(await place({ key })).toMatchObject({ status: 201, body: { order_id: key } })
+    expect(await stock()).toEqual({ available: '2', reserved: '1', sold: '0' })
+    const { rows } = await pools.payment.query(
+      'SELECT state FROM oms.payment JOIN oms.ledger USING (order_id)',
+    )
+    expect(rows).toEqual([{ state: 'captured' }])
+  })
+
+  test('gives the stock of a declined order back', async () => {
+    expect(await place({ token: 'pm_decline0001' })).toMatchObject({
+      status: 402,
+      body: { state: 'declined' },
+    })
+    expect(await stock()).toEqual({ available: '2', reserved: '1', sold: '0' })
+  })
+
+  test('rejects what is out of stock', async () => {
+    expect(await place({ quantity: 3 })).toMatchObject({
+      status: 409,
+      body: { state: 'rejected', reason: 'out_of_stock' },
+    })
+  })
+
+  test('goes on with an order that stood still', async () => {
+    const key = randomUUID()
+    const lines = JSON.stringify([{ sku: 'CUP', quantity: 1, unit_price_minor: 1250 }])
+    await pools.order.query(
+      `INSERT INTO oms.orders (tenant_id, order_id, state, currency, amount_minor, lines, payment_token, updated_at)
+       VALUES ($1, $2, 'charging', 'EUR', 1250, $3, 'pm_approve0001', now() - interval '13 s')`,
+      [TENANT, key, lines],
+    )
+    await order.recover()
+    const { rows } = await pools.order.query('SELECT state FROM oms.orders WHERE order_id = $1', [
+      key,
+    ])
+    expect(rows).toEqual([{ state: 'confirmed' }])
+  })
+
+  test('sells and announces by its relay', async () => {
+    expect(await order.relay()).toBe(4)
+    expect(await order.relay()).toBe(0)
+    expect(await stock()).toEqual({ available: '2', reserved: '0', sold: '1' })
+    const { rows } = await pools.order.query('SELECT type FROM oms.order_event ORDER BY seq')
+    expect(rows.map(({ type }) => type)).toEqual([
+      'order.confirmed',
+      'order.declined',
+      'order.rejected',
+      'order.confirmed',
+    ])
+  })
+})

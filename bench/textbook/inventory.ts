@@ -1,0 +1,142 @@
+/** The textbook's inventory-service: reserve, release, settle, each in one transaction, repeatable by order. */
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { TENANT_HEADER } from '@oms/contracts/headers'
+import { ReservationBody, ReserveBody, SettleBody, SettledPage } from '@oms/contracts/inventory'
+import { OrderId } from '@oms/contracts/order'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type pg from 'pg'
+import { Type } from 'typebox'
+import { inTransaction, type Query, type Statement } from './transaction.ts'
+
+type Line = ReserveBody['lines'][number]
+
+interface Reservation {
+  readonly order_id: string
+  readonly state: 'held' | 'committed' | 'released'
+  readonly lines: readonly Line[]
+}
+
+const SQL = {
+  insert: {
+    name: 'insert_reservation',
+    text: "INSERT INTO oms.reservation VALUES ($1, $2, 'held', $3) ON CONFLICT DO NOTHING RETURNING *",
+  },
+  take: {
+    name: 'take_stock',
+    text: `UPDATE oms.stock SET available = available - $3, reserved = reserved + $3
+            WHERE tenant_id = $1 AND sku = $2 AND available >= $3 RETURNING sku`,
+  },
+  giveBack: {
+    name: 'give_stock_back',
+    text: 'UPDATE oms.stock SET available = available + $3, reserved = reserved - $3 WHERE tenant_id = $1 AND sku = $2',
+  },
+  sell: {
+    name: 'sell_stock',
+    text: 'UPDATE oms.stock SET sold = sold + $3, reserved = reserved - $3 WHERE tenant_id = $1 AND sku = $2',
+  },
+  lock: {
+    name: 'lock_reservations',
+    text: 'SELECT * FROM oms.reservation WHERE tenant_id = $1 AND order_id = ANY ($2) ORDER BY order_id FOR UPDATE',
+  },
+  move: {
+    name: 'move_reservations',
+    text: 'UPDATE oms.reservation SET state = $3 WHERE tenant_id = $1 AND order_id = ANY ($2)',
+  },
+} satisfies Record<string, Statement>
+
+class OutOfStock extends Error {}
+
+const Refused = Type.Object({ order_id: Type.String(), detail: Type.String() })
+
+export function buildInventory(pool: pg.Pool): FastifyInstance {
+  const server = Fastify().withTypeProvider<TypeBoxTypeProvider>()
+
+  server.post(
+    '/reservations',
+    { schema: { body: ReserveBody, response: { 201: ReservationBody, 409: Refused } } },
+    async (request, reply) => {
+      const tenantId = String(request.headers[TENANT_HEADER])
+      const { order_id, lines } = request.body
+      try {
+        const reserved = await inTransaction(pool, (query) =>
+          reserve(query, tenantId, order_id, lines),
+        )
+        return await reply.code(201).send({ ...reserved, lines: [...reserved.lines] })
+      } catch (error) {
+        if (!(error instanceof OutOfStock)) throw error
+        return reply.code(409).send({ order_id, detail: error.message })
+      }
+    },
+  )
+
+  server.post(
+    '/reservations/:orderId/release',
+    { schema: { params: Type.Object({ orderId: OrderId }), response: { 200: SettledPage } } },
+    async (request) => {
+      const tenantId = String(request.headers[TENANT_HEADER])
+      const ids = [request.params.orderId]
+      await inTransaction(pool, (query) => end(query, tenantId, ids, 'released', SQL.giveBack))
+      return { items: ids.map((order_id) => ({ order_id, state: 'released' as const })) }
+    },
+  )
+
+  server.post(
+    '/reservations/settle',
+    { schema: { body: SettleBody, response: { 200: SettledPage } } },
+    async (request) => {
+      const tenantId = String(request.headers[TENANT_HEADER])
+      const ids = request.body.order_ids
+      await inTransaction(pool, (query) => end(query, tenantId, ids, 'committed', SQL.sell))
+      return { items: ids.map((order_id) => ({ order_id, state: 'committed' as const })) }
+    },
+  )
+
+  return server
+}
+
+/** @throws OutOfStock nothing was reserved. */
+async function reserve(
+  query: Query,
+  tenantId: string,
+  orderId: string,
+  lines: readonly Line[],
+): Promise<Reservation> {
+  const [inserted] = await query<Reservation>(SQL.insert, [
+    tenantId,
+    orderId,
+    JSON.stringify(lines),
+  ])
+  if (inserted === undefined) {
+    const [found] = await query<Reservation>(SQL.lock, [tenantId, [orderId]])
+    return found as Reservation
+  }
+  // Sorted: two orders of the same SKUs must not wait for each other.
+  for (const { sku, quantity } of sorted(lines)) {
+    const taken = await query(SQL.take, [tenantId, sku, quantity])
+    if (taken.length === 0) throw new OutOfStock(`There is not enough of ${sku}.`)
+  }
+  return inserted
+}
+
+/** Ends what is held of these orders; the stock of a batch is summed first, one statement a SKU. */
+async function end(
+  query: Query,
+  tenantId: string,
+  orderIds: readonly string[],
+  state: 'committed' | 'released',
+  stock: Statement,
+): Promise<void> {
+  const found = await query<Reservation>(SQL.lock, [tenantId, orderIds])
+  const held = found.filter((reservation) => reservation.state === 'held')
+  if (held.length === 0) return
+  const quantities = new Map<string, number>()
+  for (const { sku, quantity } of held.flatMap(({ lines }) => lines))
+    quantities.set(sku, (quantities.get(sku) ?? 0) + quantity)
+  const lines = [...quantities].map(([sku, quantity]) => ({ sku, quantity }))
+  for (const { sku, quantity } of sorted(lines)) await query(stock, [tenantId, sku, quantity])
+  await query(SQL.move, [tenantId, held.map(({ order_id }) => order_id), state])
+}
+
+function sorted(lines: readonly Line[]): readonly Line[] {
+  return [...lines].sort((a, b) => (a.sku < b.sku ? -1 : 1))
+}

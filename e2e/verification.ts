@@ -1,0 +1,106 @@
+/** What every `verify:` job does around its work: a PostgreSQL of its own, an end on Ctrl-C, a line that says what was done. */
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type EmbeddedPostgres,
+  freePort,
+  startEmbeddedPostgres,
+} from '@oms/chassis/embedded-postgres'
+
+export interface Job {
+  readonly postgres: EmbeddedPostgres
+  /** Of the job alone, gone with it. */
+  readonly folder: string
+  /** Run at the end, the last one first, also after Ctrl-C. */
+  readonly atEnd: (() => Promise<unknown>)[]
+  say(line: string): void
+}
+
+/** Wrong use: the message is a whole sentence for the person at the terminal. */
+export class UsageError extends Error {}
+
+/** Of the superuser and the services' roles, on a server that nobody else reaches. */
+export const JOB_PASSWORD = 'test'
+
+/**
+ * Runs `work` and sets the exit code: 0 where it resolves with true, 1 for false, 2 for wrong use, 130 after Ctrl-C.
+ * @param usage printed with a UsageError.
+ */
+export async function runJob(usage: string, work: (job: Job) => Promise<boolean>): Promise<void> {
+  const startedMs = performance.now()
+  const folder = mkdtempSync(join(tmpdir(), 'oms-verify-'))
+  // As root PostgreSQL runs as user postgres, who must get through.
+  chmodSync(folder, 0o755)
+  const atEnd: Job['atEnd'] = [async () => rmSync(folder, { recursive: true, force: true })]
+  let ending: Promise<void> | undefined
+  let interrupted = false
+
+  function say(line: string): void {
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
+    console.info(`${seconds.padStart(8)} s  ${line}`)
+  }
+
+  async function endAll(): Promise<void> {
+    for (const step of atEnd.reverse())
+      await step().catch((error: Error) => console.error(error.message))
+  }
+
+  function end(): Promise<void> {
+    ending ??= endAll()
+    return ending
+  }
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      if (interrupted) return
+      interrupted = true
+      console.info('Stopping …')
+      void end().then(() => process.exit(130))
+    })
+
+  try {
+    const postgres = await startEmbeddedPostgres({
+      dataDir: join(folder, 'postgres'),
+      port: await freePort(),
+      superuserPassword: JOB_PASSWORD,
+      settings: ['max_connections=200'],
+    })
+    atEnd.push(() => postgres.stop())
+    process.exitCode = (await work({ postgres, folder, atEnd, say })) ? 0 : 1
+  } catch (error) {
+    // What is cut off by the end complains; nobody has to hear it.
+    if (interrupted) return
+    process.exitCode = error instanceof UsageError ? 2 : 1
+    console.error(error instanceof UsageError ? `${error.message}\n${usage}` : error)
+  }
+  if (!interrupted) await end()
+}
+
+/** @throws UsageError */
+export function wholeNumber(name: string, text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw new UsageError(`${name} takes a whole number, not "${text}".`)
+  return Number(text)
+}
+
+export function randomSeed(): number {
+  return Math.floor(Math.random() * 2 ** 31)
+}
+
+/** `seed 7, commit 1a2b3c4, 95 % bound 3/n = 0.30 %`: with no failure in n independent tries, the rate is below 3/n. */
+export function provenance(n: number, seed: number): string {
+  return `seed ${seed}, commit ${commit()}, 95 % bound 3/n = ${(300 / n).toPrecision(2)} %`
+}
+
+function commit(): string {
+  try {
+    const described = execFileSync('git', ['describe', '--always', '--dirty'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    return described.trim()
+  } catch {
+    return 'unknown'
+  }
+}
