@@ -140,6 +140,13 @@ async function goThrough(
     },
   )
   requireHits(subject, armed, hits())
+  await putOffDecision(subject)
   await requireAccepted(subject)
   return hits()
+}
+
+/** After a minute without a verdict an order is voided: a slow machine must not lead it to another end. */
+async function putOffDecision({ site, orderId }: Subject): Promise<void> {
+  const later = `UPDATE oms.orders SET decide_at = now() + interval '1 h' WHERE order_id = $1 AND state < 100`
+  await site.query('order', later, [orderId])
 }

@@ -1,6 +1,7 @@
 /** Whether an answer is one of those that the operation's document promises. */
 import { Errors } from 'typebox/schema'
 import type { Operation } from './documents.ts'
+import type { Fault } from './requests.ts'
 
 export interface Answer {
   readonly status: number
@@ -28,6 +29,24 @@ export function complaintOf({ responses }: Operation, answer: Answer): string | 
   }
   const leak = media === 'application/problem+json' ? LEAKS.exec(text)?.[0] : undefined
   return leak === undefined ? undefined : `the problem tells "${leak}": ${text}`
+}
+
+/** Why this is not how the fault is refused, in words; `undefined` where it is. */
+export function unlikeRefusal(
+  { name, status, pointer }: Omit<Fault, 'requests'>,
+  answer: Answer,
+): string | undefined {
+  if (answer.status !== status)
+    return `${name} is answered ${answer.status} instead of ${status}: ${answer.text}`
+  const { type, errors = [] } = parse(answer.text) as {
+    readonly type?: string
+    readonly errors?: readonly { readonly pointer: string }[]
+  }
+  // The card processor names no type and points nowhere; a card number is refused wherever it stands.
+  const pointsNowhere = type === undefined || type.endsWith('/pan-rejected')
+  if (pointer === undefined || pointsNowhere) return undefined
+  const points = errors.some((error) => error.pointer.startsWith(pointer))
+  return points ? undefined : `${name} is refused for something else: ${answer.text}`
 }
 
 function parse(text: string): unknown {

@@ -1,7 +1,7 @@
 /** Requests made from an operation's schema: good ones, and ones with a single deliberate fault. */
 import fc from 'fast-check'
 import type { Operation, Parameter, Schema } from './documents.ts'
-import { invalid, type Known, named, numberFaults, textFaults } from './values.ts'
+import { type Known, memberFaults, named, numberFaults, otherTypes, textFaults } from './values.ts'
 
 export interface Request {
   readonly parameters: Readonly<Record<Parameter['in'], Readonly<Record<string, unknown>>>>
@@ -25,6 +25,8 @@ export interface Fault {
   readonly name: string
   readonly status: number
   readonly requests: fc.Arbitrary<Request>
+  /** Where the problem must point to: another fault, made by the way, is not this one. */
+  readonly pointer?: string
 }
 
 const KEY = 'idempotency-key'
@@ -76,13 +78,16 @@ export function faultsOf(
   const of = (where: Parameter['in'], name?: string): readonly Parameter[] =>
     parameters.filter((each) => each.in === where && each.name === (name ?? each.name))
   const from = (make: (request: Request) => fc.Arbitrary<Request>) => good.chain(make)
-  const fault = (name: string, status: number, requests: fc.Arbitrary<Request>): Fault => ({
-    name,
-    status,
-    requests,
-  })
+  const fault = (
+    name: string,
+    status: number,
+    requests: fc.Arbitrary<Request>,
+    pointer?: string,
+  ): Fault => ({ name, status, requests, ...(pointer === undefined ? {} : { pointer }) })
   const replacing = (where: Parameter['in'], name: string, values: fc.Arbitrary<unknown>) =>
     from((request) => values.map((value) => withParameter(request, where, name, value)))
+  const withBody = (bodies: fc.Arbitrary<unknown>) =>
+    from((request) => bodies.map((bad) => ({ ...request, body: bad })))
   const leaving = (where: Parameter['in'], name: string) =>
     good.map((request) => without(request, where, name))
   const raw = (kind: keyof typeof RAW) => good.map((request) => ({ ...request, raw: kind }))
@@ -91,11 +96,10 @@ export function faultsOf(
     ...(body === undefined
       ? []
       : [
-          fault(
-            'a body that the schema refuses',
-            400,
-            from((request) => invalid(body).map((bad) => ({ ...request, body: bad }))),
+          ...memberFaults(body).map(({ name, arbitrary }) =>
+            fault(`a body ${name}`, 400, withBody(arbitrary), '/body'),
           ),
+          fault('a body of another type', 400, withBody(fc.oneof(...otherTypes(body))), '/body'),
           fault('a body that is no JSON', 400, raw('no JSON')),
           fault('a body of another kind', 415, raw('another kind')),
           fault('a body too large', 413, raw('too large')),
@@ -127,7 +131,14 @@ export function faultsOf(
       return [
         ...(values.length === 0
           ? []
-          : [fault(`a malformed ${name}`, 400, replacing('query', name, fc.oneof(...values)))]),
+          : [
+              fault(
+                `a malformed ${name}`,
+                400,
+                replacing('query', name, fc.oneof(...values)),
+                `/querystring/${name}`,
+              ),
+            ]),
         ...(required ? [fault(`no ${name}`, 400, leaving('query', name))] : []),
       ]
     }),
@@ -141,6 +152,7 @@ export function faultsOf(
             'an unknown query parameter',
             400,
             replacing('query', 'unheard', fc.constant('of')),
+            '/querystring/unheard',
           ),
         ]),
   ]

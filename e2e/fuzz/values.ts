@@ -64,22 +64,20 @@ export function invalid(schema: Schema): fc.Arbitrary<unknown> {
 }
 
 function faultsOf(schema: Schema): fc.Arbitrary<unknown>[] {
-  const otherTypes = VALUES.filter(({ types }) => !types.includes(schema.type ?? 'string')).map(
-    ({ arbitrary }) => arbitrary,
-  )
+  const others = otherTypes(schema)
   if (schema.enum !== undefined)
-    return [...otherTypes, fc.string().filter((each) => schema.enum?.includes(each) === false)]
+    return [...others, fc.string().filter((each) => schema.enum?.includes(each) === false)]
   switch (schema.type ?? '') {
     case 'string':
-      return [...otherTypes, ...textFaults(schema)]
+      return [...others, ...textFaults(schema)]
     case 'integer':
-      return [...otherTypes, ...numberFaults(schema)]
+      return [...others, ...numberFaults(schema)]
     case 'array':
-      return [...otherTypes, ...listFaults(schema)]
+      return [...others, ...listFaults(schema)]
     case 'object':
-      return [...otherTypes, ...objectFaults(schema)]
+      return [...others, ...objectFaults(schema)]
     default:
-      return otherTypes
+      return others
   }
 }
 
@@ -149,17 +147,38 @@ function listFaults(schema: Schema): fc.Arbitrary<unknown>[] {
 }
 
 function objectFaults(schema: Schema): fc.Arbitrary<unknown>[] {
+  return memberFaults(schema).map(({ arbitrary }) => arbitrary)
+}
+
+/** The parser refuses these before the schema is asked. */
+const POISON = ['__proto__', 'constructor']
+
+/** Objects with one member too few, bad or too many. */
+export function memberFaults(
+  schema: Schema,
+): readonly { readonly name: string; readonly arbitrary: fc.Arbitrary<unknown> }[] {
   const { properties = {}, required = [], additionalProperties } = schema
   const good = object(schema)
-  const without = required.map((name) =>
-    good.map((value) => Object.fromEntries(Object.entries(value).filter(([key]) => key !== name))),
-  )
-  const withBad = Object.entries(properties).map(([name, member]) =>
-    fc.tuple(good, invalid(member)).map(([value, bad]) => ({ ...value, [name]: bad })),
-  )
-  const withMore = fc
-    .tuple(good, fc.string({ minLength: 1, maxLength: 12 }), fc.jsonValue({ maxDepth: 1 }))
-    .filter(([, name]) => !Object.hasOwn(properties, name))
+  const unknown = fc
+    .tuple(good, fc.string({ minLength: 1, maxLength: 12 }), fc.jsonValue({ maxDepth: 0 }))
+    .filter(([, name]) => !Object.hasOwn(properties, name) && !POISON.includes(name))
     .map(([value, name, more]) => ({ ...value, [name]: more }))
-  return [...without, ...withBad, ...(additionalProperties === false ? [withMore] : [])]
+  return [
+    ...required.map((name) => ({
+      name: `without ${name}`,
+      arbitrary: good.map(({ [name]: _left, ...others }) => others),
+    })),
+    ...Object.entries(properties).map(([name, member]) => ({
+      name: `with a bad ${name}`,
+      arbitrary: fc.tuple(good, invalid(member)).map(([value, bad]) => ({ ...value, [name]: bad })),
+    })),
+    ...(additionalProperties === false
+      ? [{ name: 'with an unknown member', arbitrary: unknown }]
+      : []),
+  ]
+}
+
+/** JSON of other types than the schema's. */
+export function otherTypes({ type = 'string' }: Schema): fc.Arbitrary<unknown>[] {
+  return VALUES.filter(({ types }) => !types.includes(type)).map(({ arbitrary }) => arbitrary)
 }

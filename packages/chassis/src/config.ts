@@ -1,6 +1,6 @@
 /** Configuration: the environment, checked against one schema, all complaints in one message. */
 import { readFileSync } from 'node:fs'
-import { envSchema } from 'env-schema'
+import AjvCompiler from '@fastify/ajv-compiler'
 import { type Static, type TObject, type TProperties, Type } from 'typebox'
 
 /** Variables that every service has. Units stand in the names. */
@@ -43,6 +43,21 @@ export type ChassisConfig = Static<TObject<typeof chassisConfig>>
 
 export class ConfigError extends Error {}
 
+/** Variables are text; nothing but what the schema names is kept. */
+const compile = AjvCompiler()(
+  {},
+  {
+    customOptions: {
+      allErrors: true,
+      coerceTypes: true,
+      removeAdditional: true,
+      useDefaults: true,
+      // Checking the schema itself costs more than all else of it.
+      validateSchema: false,
+    },
+  },
+)
+
 /**
  * The values of `schema`, typed and with defaults.
  * @throws ConfigError naming every missing or malformed variable.
@@ -58,18 +73,9 @@ export function parseConfig<T extends TProperties>(
       env[name] === undefined || env[name] === '' ? [] : [[name, env[name]]],
     ),
   )
-  try {
-    // ajv writes defaults into the schema's data and env-schema into the schema: both get a copy.
-    const values = envSchema({
-      schema: structuredClone(schema) as object,
-      data: given,
-      env: false,
-      dotenv: false,
-    })
-    return values as Static<TObject<T>>
-  } catch (error) {
-    const errors = (error as { errors?: readonly AjvError[] }).errors
-    if (errors === undefined) throw error
+  const validate = compile({ schema: { ...schema, additionalProperties: false } })
+  if (validate(given) !== true) {
+    const errors = (validate.errors ?? []) as readonly AjvError[]
     const complaints = errors.map(({ instancePath, params, message }) => {
       const name = params.missingProperty ?? instancePath.slice(1)
       const meaning = (schema.properties[name] as { description?: string }).description
@@ -82,6 +88,7 @@ export function parseConfig<T extends TProperties>(
       `The configuration is not complete. Set these environment variables and start again:\n${complaints.join('\n')}`,
     )
   }
+  return given as Static<TObject<T>>
 }
 
 interface AjvError {

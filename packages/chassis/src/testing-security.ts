@@ -8,6 +8,9 @@ import { type AttackedService, type Ground, startGround } from './testing-ground
 import { describeTenants } from './testing-tenants.ts'
 import { describeTexts } from './testing-texts.ts'
 
+/** Hundreds of requests a test. */
+const MANY = { timeout: 120_000 }
+
 export function describeSecurity(service: AttackedService): void {
   let ground: Ground
   beforeAll(async () => {
@@ -20,7 +23,7 @@ export function describeSecurity(service: AttackedService): void {
     expect(ground.shapeless).toEqual([])
   })
 
-  describe('tenants', () => describeTenants(() => ground))
-  describe('bodies', () => describeBodies(() => ground, service))
-  describe('texts', () => describeTexts(() => ground))
+  describe('tenants', MANY, () => describeTenants(() => ground))
+  describe('bodies', MANY, () => describeBodies(() => ground, service))
+  describe('texts', MANY, () => describeTexts(() => ground))
 }
