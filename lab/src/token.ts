@@ -1,0 +1,46 @@
+/** `pnpm token --tenant acme`: a token that the lab's gateway accepts. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, type JWK, SignJWT } from 'jose'
+
+/** As RequestAuthentication orders-jwt demands them. */
+const ISSUER = 'https://issuer.example.com'
+const AUDIENCE = 'orders-api'
+const KEY_ID = 'lab'
+const ALGORITHM = 'ES256'
+
+export const KEY_FILE = 'token-signing-key.pem'
+
+export interface TokenKey {
+  /** PKCS 8, PEM. */
+  readonly privateKey: string
+  readonly jwks: { readonly keys: readonly JWK[] }
+}
+
+export async function createTokenKey(): Promise<TokenKey> {
+  const { privateKey, publicKey } = await generateKeyPair(ALGORITHM, { extractable: true })
+  const jwk = { ...(await exportJWK(publicKey)), kid: KEY_ID, alg: ALGORITHM, use: 'sig' }
+  return { privateKey: await exportPKCS8(privateKey), jwks: { keys: [jwk] } }
+}
+
+export interface TokenOptions {
+  readonly tenant?: string
+  readonly audience?: string
+  readonly expiresIn?: string
+}
+
+/** @param stateDir where `up` put the key. */
+export async function signToken(
+  stateDir: string,
+  { tenant, audience = AUDIENCE, expiresIn = '1h' }: TokenOptions,
+): Promise<string> {
+  const key = await importPKCS8(readFileSync(join(stateDir, KEY_FILE), 'utf8'), ALGORITHM)
+  return new SignJWT(tenant === undefined ? {} : { tenant })
+    .setProtectedHeader({ alg: ALGORITHM, kid: KEY_ID })
+    .setIssuer(ISSUER)
+    .setSubject('lab-user')
+    .setAudience(audience)
+    .setIssuedAt()
+    .setExpirationTime(expiresIn)
+    .sign(key)
+}
