@@ -7,7 +7,7 @@ import {
   freePort,
   startEmbeddedPostgres,
 } from '@oms/chassis/embedded-postgres'
-import { createSystem, type Service, type System } from '@oms/e2e/system'
+import { createSystem, freePorts, type Service, type System } from '@oms/e2e/system'
 import pg from 'pg'
 import { atEnd } from './clean-up.ts'
 import { SKUS, TENANT, UNIT_PRICE_MINOR } from './load.ts'
@@ -42,12 +42,7 @@ export async function startWorld(): Promise<World> {
     settings: ['max_connections=200'],
   })
   atEnd(() => postgres.stop())
-  const ports = {
-    order: await freePort(),
-    payment: await freePort(),
-    inventory: await freePort(),
-    processor: await freePort(),
-  }
+  const ports = await freePorts()
 
   async function system(mode: PspMode): Promise<System> {
     const stateDir = join(folder, mode)

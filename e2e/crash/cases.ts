@@ -1,5 +1,5 @@
 /** What `verify:crash` runs: each case leads one order or two through faults of real processes. */
-import type { Random } from '../durability/random.ts'
+import type { Random } from '../random.ts'
 import type { FaultPoint } from './points.ts'
 import type { ProcessSite } from './process-site.ts'
 import { ACTIONS, type Fault } from './site.ts'

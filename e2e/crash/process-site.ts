@@ -4,9 +4,8 @@ import { mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { steadyPort } from '../durability/steady-port.ts'
 import { createClient, recordingFlags } from '../system/client.ts'
-import { createSystem, SERVICES, type Service } from '../system/system.ts'
+import { createSystem, freePorts, SERVICES, type Service } from '../system/system.ts'
 import { createFaults } from './faults.ts'
 import { serviceOf } from './points.ts'
 import { type Action, DELAY_MS, endLeases, type Fault, type Site } from './site.ts'
@@ -57,12 +56,7 @@ export async function createProcessSite({
   const system = createSystem({
     superuserUrl,
     databaseOf,
-    ports: {
-      order: await steadyPort(),
-      payment: await steadyPort(),
-      inventory: await steadyPort(),
-      processor: await steadyPort(),
-    },
+    ports: await freePorts(),
     stateDir,
     password,
     env: { order: env, payment: env, inventory: env },

@@ -3,7 +3,7 @@
  * at once; `--scale=nightly` adds the other faults and pairs of them.
  */
 import { parseArgs } from 'node:util'
-import { createRandom } from '../durability/random.ts'
+import { createRandom } from '../random.ts'
 import {
   JOB_PASSWORD,
   type Job,

@@ -11,12 +11,11 @@ import {
   startEmbeddedPostgres,
 } from '@oms/chassis/embedded-postgres'
 import pg from 'pg'
+import { createRandom } from '../random.ts'
 import { createClient, recordingFlags } from '../system/client.ts'
-import { createSystem, type System } from '../system/system.ts'
+import { createSystem, freePorts, type System } from '../system/system.ts'
 import { broken } from './acknowledged.ts'
 import { killPostgres } from './kill-postgres.ts'
-import { createRandom } from './random.ts'
-import { steadyPort } from './steady-port.ts'
 import { startWriters } from './writers.ts'
 
 const PASSWORD = 'test'
@@ -91,12 +90,7 @@ export function createDurability(options: DurabilityOptions): Durability {
     const quiet = { LOG_LEVEL: 'error' }
     const started = createSystem({
       superuserUrl: url,
-      ports: {
-        order: await freePort(),
-        payment: await freePort(),
-        inventory: await freePort(),
-        processor: await freePort(),
-      },
+      ports: await freePorts(),
       stateDir: folder,
       password: PASSWORD,
       env: {
@@ -123,7 +117,7 @@ export function createDurability(options: DurabilityOptions): Durability {
   }
 
   async function run(): Promise<DurabilityResult> {
-    const port = await steadyPort()
+    const port = await freePort()
     const { urls, audit } = await startSystem(await startPostgres(port))
     const client = createClient(urls.order, folder)
     const writers = startWriters({ client, writers: WRITERS, orders, seed })

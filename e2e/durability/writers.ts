@@ -1,8 +1,8 @@
 /** Callers that place one order after the other and repeat each until it is acknowledged, whatever happens. */
 import { randomUUID } from 'node:crypto'
+import { createRandom, type Random } from '../random.ts'
 import { type Client, isFinalAnswer } from '../system/client.ts'
 import type { Acknowledged, Acknowledgements } from './acknowledged.ts'
-import { createRandom, type Random } from './random.ts'
 
 /** What a caller without an answer waits for. Milliseconds. */
 const PAUSE_MS = 25

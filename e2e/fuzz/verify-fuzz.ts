@@ -2,9 +2,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { freePort } from '@oms/chassis/embedded-postgres'
 import { createClient } from '../system/client.ts'
-import { createSystem, SERVICES, type Service, type System } from '../system/system.ts'
+import { createSystem, freePorts, SERVICES, type Service, type System } from '../system/system.ts'
 import {
   JOB_PASSWORD,
   type Job,
@@ -69,12 +68,7 @@ async function startSystem({ postgres, folder, atEnd }: Job): Promise<System> {
   const env = { LOG_LEVEL: 'warn' }
   const system = createSystem({
     superuserUrl: postgres.url,
-    ports: {
-      order: await freePort(),
-      payment: await freePort(),
-      inventory: await freePort(),
-      processor: await freePort(),
-    },
+    ports: await freePorts(),
     stateDir: folder,
     password: JOB_PASSWORD,
     env: {

@@ -24,9 +24,8 @@ import { configSchema as paymentConfig } from '@oms/payment/src/config.ts'
 import { STATEMENT_TIMEOUT_MS } from '@oms/provision/databases'
 import { buildProcessor } from 'card-processor/src/app.ts'
 import pg from 'pg'
-import { steadyPort } from '../durability/steady-port.ts'
 import { type Client, createClient } from '../system/client.ts'
-import { SERVICES, type Service } from '../system/system.ts'
+import { freePorts, SERVICES, type Service } from '../system/system.ts'
 import { createLink, type Link } from './link.ts'
 
 const MIGRATIONS = {
@@ -141,11 +140,7 @@ export async function createWorld({
   const host = '127.0.0.1'
   const processorUrl = await processor.server.listen({ port: 0, host })
 
-  const ports = {
-    order: await steadyPort(),
-    payment: await steadyPort(),
-    inventory: await steadyPort(),
-  }
+  const ports = await freePorts()
   const urlOf = (service: Service): string => `http://${host}:${ports[service]}`
   const links = {
     order: await createLink(urlOf('order')),

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { freePort } from '@oms/chassis/embedded-postgres'
+import { freePort, isFreePort } from '@oms/chassis/embedded-postgres'
 import { eventually } from '@oms/chassis/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
@@ -40,21 +40,12 @@ function pressCtrlC({ child }: Started): void {
 }
 
 /** Four ports in a row that were free a moment ago. */
-async function freePorts(): Promise<number> {
+async function fourFreePorts(): Promise<number> {
   for (;;) {
     const port = await freePort()
-    if (port > 65_000) continue
-    const free = await Promise.all([0, 1, 2, 3].map((more) => isFree(port + more)))
+    const free = await Promise.all([1, 2, 3].map((more) => isFreePort(port + more)))
     if (free.every(Boolean)) return port
   }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const probe = createServer()
-    probe.once('error', () => done(false))
-    probe.listen(port, '127.0.0.1', () => probe.close(() => done(true)))
-  })
 }
 
 function commandsOf(file: string): readonly string[] {
@@ -77,7 +68,7 @@ describe('the README’s commands', () => {
   let started: Started
 
   beforeAll(async () => {
-    port = await freePorts()
+    port = await fourFreePorts()
     data = join(folder, 'data')
   })
   afterAll(() => {
@@ -140,7 +131,7 @@ describe('the README’s commands', () => {
 
     pressCtrlC(started)
     await started.gone
-    for (const more of [0, 1, 2, 3]) expect(await isFree(port + more)).toBe(true)
+    for (const more of [0, 1, 2, 3]) expect(await isFreePort(port + more)).toBe(true)
     await started.exit
     expect(started.output()).toContain('Stopped.')
 
@@ -164,7 +155,7 @@ describe('npm start says what to do about', () => {
   }
 
   test('a busy port', async () => {
-    const port = await freePorts()
+    const port = await fourFreePorts()
     const busy = createServer()
     await new Promise<void>((done) => busy.listen(port + 2, '127.0.0.1', done))
     open.push(busy)
@@ -177,7 +168,7 @@ describe('npm start says what to do about', () => {
     const file = join(folder, 'a-file')
     writeFileSync(file, '')
     const data = join(file, 'data')
-    const text = await refusal('--port', String(await freePorts()), '--data', data)
+    const text = await refusal('--port', String(await fourFreePorts()), '--data', data)
     expect(text).toContain(`${data} cannot be written`)
   })
 
@@ -185,7 +176,12 @@ describe('npm start says what to do about', () => {
     if (process.getuid?.() !== 0) return
     const closed = join(folder, 'closed')
     mkdirSync(closed, { mode: 0o700 })
-    const text = await refusal('--port', String(await freePorts()), '--data', join(closed, 'data'))
+    const text = await refusal(
+      '--port',
+      String(await fourFreePorts()),
+      '--data',
+      join(closed, 'data'),
+    )
     expect(text).toContain(`chmod o+x ${closed}`)
   })
 
@@ -193,7 +189,7 @@ describe('npm start says what to do about', () => {
     const data = join(folder, 'damaged')
     mkdirSync(join(data, 'postgres'), { recursive: true })
     writeFileSync(join(data, 'postgres', 'PG_VERSION'), '18\n')
-    const text = await refusal('--port', String(await freePorts()), '--data', data)
+    const text = await refusal('--port', String(await fourFreePorts()), '--data', data)
     expect(text).toContain('npm start -- --fresh')
   })
 

@@ -1,6 +1,7 @@
 /** The whole system as separate processes on one PostgreSQL: what `npm start` and the system tests run. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { freePort } from '@oms/chassis/embedded-postgres'
 import { provisionDatabase } from '@oms/chassis/provision'
 import { STATEMENT_TIMEOUT_MS } from '@oms/provision/databases'
 import { createProgram, execBundle, type Program, ProgramError, runBundle } from './program.ts'
@@ -10,6 +11,16 @@ const ROOT = resolve(import.meta.dirname, '../..')
 export const SERVICES = ['order', 'payment', 'inventory'] as const
 export type Service = (typeof SERVICES)[number]
 export type ProgramName = Service | 'processor'
+
+/** Of a system that is made now. */
+export async function freePorts(): Promise<Readonly<Record<ProgramName, number>>> {
+  return {
+    order: await freePort(),
+    payment: await freePort(),
+    inventory: await freePort(),
+    processor: await freePort(),
+  }
+}
 
 export interface SystemOptions {
   /** URL of a database as superuser. */

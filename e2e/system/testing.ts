@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from '@oms/chassis/embedded-postgres'
 import { TEST_PASSWORD } from '@oms/chassis/testing'
 import pg from 'pg'
 import { inject } from 'vitest'
 import { type Client, createClient, recordingFlags } from './client.ts'
 import {
   createSystem,
+  freePorts,
   type ProgramName,
   SERVICES,
   type Service,
@@ -46,12 +46,7 @@ export async function startTestSystem(env: SystemOptions['env'] = {}): Promise<T
   const system = createSystem({
     superuserUrl: (database) => `${base}/${database}`,
     databaseOf,
-    ports: {
-      order: await freePort(),
-      payment: await freePort(),
-      inventory: await freePort(),
-      processor: await freePort(),
-    },
+    ports: await freePorts(),
     stateDir,
     password: TEST_PASSWORD,
     env,

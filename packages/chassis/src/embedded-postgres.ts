@@ -3,7 +3,7 @@
  * so that Ctrl-C reaches the services first. fsync stays on.
  */
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import {
   accessSync,
   chmodSync,
@@ -267,14 +267,32 @@ function makeExecutable(path: string): void {
   if ((statSync(path).mode & 0o555) !== 0o555) chmodSync(path, 0o755)
 }
 
-/** A port that was free a moment ago. */
+/**
+ * Below what Linux (32768) and macOS (49152) give to outgoing connections: who looks for a server that is down would
+ * now and then be given the server's own port, reach itself, and keep the server from coming back.
+ */
+const PORTS = { from: 15_000, below: 30_000 } as const
+const PORT_TRIES = 50
+
+/** By this process: its servers may listen only later. */
+const given = new Set<number>()
+
+/** A port that was free a moment ago, and that this process was not given before. @throws where none of many was free. */
 export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+  for (let i = 0; i < PORT_TRIES; i++) {
+    const port = randomInt(PORTS.from, PORTS.below)
+    if (given.has(port)) continue
+    given.add(port)
+    if (await isFreePort(port)) return port
+  }
+  throw new Error(`Of ${PORT_TRIES} ports between ${PORTS.from} and ${PORTS.below} none was free.`)
+}
+
+/** Whether nobody listens there on 127.0.0.1. */
+export function isFreePort(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
+    probe.once('error', () => resolve(false))
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
   })
 }
