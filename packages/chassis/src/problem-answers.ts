@@ -18,22 +18,25 @@ import { pathOf } from './request-log.ts'
 import type { Server, ServerOptions } from './server.ts'
 
 export function useProblems(server: Server): void {
-  const routes: { readonly method: string; readonly url: string; readonly pattern: RegExp }[] = []
+  /** Methods by the address as it is declared. */
+  const methodsOf = new Map<string, Set<string>>()
   server.addHook('onRoute', ({ method, url }) => {
-    const pattern = new RegExp(`^${url.replace(/:[^/]+/g, '[^/]+')}$`)
-    for (const each of [method].flat()) routes.push({ method: each, url, pattern })
+    const methods = methodsOf.get(url) ?? new Set()
+    for (const each of [method].flat()) methods.add(each)
+    methodsOf.set(url, methods)
   })
 
   /** An address that is spelled as a route belongs to it, also where a parameter of another could hold it. */
-  function methodsAt(path: string): ReadonlySet<string> {
-    const spelled = routes.filter(({ url }) => url === path)
-    const found = spelled.length > 0 ? spelled : routes.filter(({ pattern }) => pattern.test(path))
-    return new Set(found.map(({ method }) => method))
+  function methodsAt(path: string): readonly string[] {
+    const spelled = methodsOf.get(path)
+    if (spelled !== undefined) return [...spelled]
+    const found = [...methodsOf].filter(([url]) => patternOf(url).test(path))
+    return [...new Set(found.flatMap(([, methods]) => [...methods]))]
   }
 
   function refuseAddress(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const path = pathOf(request)
-    const allowed = [...methodsAt(path)].join(', ')
+    const allowed = methodsAt(path).join(', ')
     if (allowed === '')
       return send(reply, new NotFound('There is no such resource; see openapi.json.'), path)
     reply.header('allow', allowed)
@@ -42,12 +45,11 @@ export function useProblems(server: Server): void {
 
   server.setNotFoundHandler(refuseAddress)
   // Before the body is read: whether there is such a resource does not depend on what is sent there.
-  server.addHook('onRequest', async (request, reply) => {
-    const path = (request.raw.url ?? '/').split('?', 1)[0] as string
-    const spelled = routes.filter(({ url }) => url === path)
-    const isAnothers =
-      spelled.length > 0 && !spelled.some(({ method }) => method === request.method)
-    if (request.is404 || isAnothers) return refuseAddress(request, reply)
+  server.addHook('onRequest', (request, reply, done) => {
+    const spelled = methodsOf.get((request.raw.url ?? '/').split('?', 1)[0] as string)
+    const isAnothers = spelled !== undefined && !spelled.has(request.method)
+    if (request.is404 || isAnothers) refuseAddress(request, reply)
+    else done()
   })
 
   server.setErrorHandler((error: FastifyError, request, reply) => {
@@ -82,6 +84,10 @@ function send(reply: FastifyReply, problem: Problem, path: string): FastifyReply
     .type('application/problem+json')
     .serializer((payload: unknown) => payload as string)
     .send(JSON.stringify(problemBody(problem, path)))
+}
+
+function patternOf(url: string): RegExp {
+  return new RegExp(`^${url.replace(/:[^/]+/g, '[^/]+')}$`)
 }
 
 /** Of a sender that trickles: its 503 would count against this instance, and a handful would eject it. */
