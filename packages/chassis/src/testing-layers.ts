@@ -1,7 +1,7 @@
 /** For tests only: the layers that keep tenants apart, taken away one by one (protocol.md, section 7). */
 import type pg from 'pg'
 
-type Admin = Pick<pg.Pool, 'query'>
+export type Admin = Pick<pg.Pool, 'query'>
 
 /** Puts a layer back. */
 export type Restore = () => Promise<void>

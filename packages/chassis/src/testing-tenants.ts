@@ -2,7 +2,12 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { Answer, Ground } from './testing-ground.ts'
-import { withoutConditions, withoutRowSecurity } from './testing-layers.ts'
+import {
+  type Admin,
+  type Restore,
+  withoutConditions,
+  withoutRowSecurity,
+} from './testing-layers.ts'
 
 const BAD_TENANTS: readonly [string | null, string][] = [
   [null, '401 tenant-missing'],
@@ -37,27 +42,15 @@ export function describeTenants(ground: () => Ground): void {
     })
 
     test('is so by row security alone, with the tenant cut out of every condition', async () => {
-      const restore = await withoutConditions(ground().database.admin)
-      const found = await differences(ground())
-      await restore()
-      expect(found).toEqual([])
+      expect(await differencesWithout(ground(), [withoutConditions])).toEqual([])
     })
 
     test('is so by the conditions alone, with row security off', async () => {
-      const { database, tables } = ground()
-      const restore = await withoutRowSecurity(database.admin, tables)
-      const found = await differences(ground())
-      await restore()
-      expect(found).toEqual([])
+      expect(await differencesWithout(ground(), [withoutRowSecurity])).toEqual([])
     })
 
     test('is not so without both: this check sees what they hide', async () => {
-      const { database, tables } = ground()
-      const secure = await withoutRowSecurity(database.admin, tables)
-      const filter = await withoutConditions(database.admin)
-      const found = await differences(ground())
-      await filter()
-      await secure()
+      const found = await differencesWithout(ground(), [withoutRowSecurity, withoutConditions])
       expect(found.length).toBeGreaterThan(1)
     })
 
@@ -115,6 +108,21 @@ export function describeTenants(ground: () => Ground): void {
     await pool.end()
     expect(done).toEqual([])
   })
+}
+
+/** `differences` while these layers are away; they are put back whatever happens. */
+async function differencesWithout(
+  ground: Ground,
+  layers: readonly ((admin: Admin, tables: readonly string[]) => Promise<Restore>)[],
+): Promise<readonly string[]> {
+  const restores: Restore[] = []
+  try {
+    for (const takeAway of layers)
+      restores.push(await takeAway(ground.database.admin, ground.tables))
+    return await differences(ground)
+  } finally {
+    for (const restore of restores.reverse()) await restore()
+  }
 }
 
 /** Whatever differs between an id of another tenant and one that nobody has, and whatever of theirs changed. */
