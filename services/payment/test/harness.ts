@@ -32,6 +32,19 @@ export interface Harness {
 
 export type Answer = Awaited<ReturnType<PaymentApp['server']['inject']>>
 
+/** Of a payment as it is shown, in their order. */
+export const PAYMENT_MEMBERS = [
+  'order_id',
+  'state',
+  'currency',
+  'amount_minor',
+  'psp_ref',
+  'decline_code',
+  'refund_no',
+  'created_at',
+  'decided_at',
+]
+
 export const CHARGED = { amount_minor: 1999, currency: 'EUR', payment_token: 'pm_approve0001' }
 
 export async function startPayment(env: Record<string, string> = {}): Promise<Harness> {

@@ -1,7 +1,7 @@
 /** Whatever arrives: a documented problem, nothing stored, nothing asked of the processor, never a 500. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { approves, CHARGED, type Harness, startPayment } from './harness.ts'
+import { approves, CHARGED, type Harness, PAYMENT_MEMBERS, startPayment } from './harness.ts'
 
 let payment: Harness
 
@@ -189,20 +189,9 @@ describe('an order id', () => {
 describe('a payment as it is shown', () => {
   test('has these members and no others', async () => {
     const order = randomUUID()
-    const members = [
-      'order_id',
-      'state',
-      'currency',
-      'amount_minor',
-      'psp_ref',
-      'decline_code',
-      'refund_no',
-      'created_at',
-      'decided_at',
-    ]
-    expect(Object.keys((await payment.charge(order)).json())).toEqual(members)
+    expect(Object.keys((await payment.charge(order)).json())).toEqual(PAYMENT_MEMBERS)
     const read = (await payment.get(`/api/v1/payments/${order}`)).json()
-    expect(Object.keys(read)).toEqual([...members, 'refunded_minor'])
+    expect(Object.keys(read)).toEqual([...PAYMENT_MEMBERS, 'refunded_minor'])
     for (const at of [read.created_at, read.decided_at])
       expect(at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
     expect(Object.keys((await payment.refund(order)).json())).toEqual([

@@ -5,19 +5,7 @@ import { WIRE } from '@oms/contracts/headers'
 import { migrations } from '../migrations/migrations.ts'
 import { buildApp } from '../src/app.ts'
 import { configSchema } from '../src/config.ts'
-import { CHARGED, verdict } from './harness.ts'
-
-const PAYMENT_MEMBERS = [
-  'order_id',
-  'state',
-  'currency',
-  'amount_minor',
-  'psp_ref',
-  'decline_code',
-  'refund_no',
-  'created_at',
-  'decided_at',
-]
+import { CHARGED, PAYMENT_MEMBERS, verdict } from './harness.ts'
 
 const ids = (id: string, key = id) => ({
   'idempotency-key': key,
