@@ -1,4 +1,4 @@
-/** What every `verify:` job does around its work: a PostgreSQL of its own, an end on Ctrl-C, a line that says what was done. */
+/** What every `verify:` job does around its work: an end on Ctrl-C, exit codes, a line that says what was done. */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,12 +10,15 @@ import {
 } from '@oms/chassis/embedded-postgres'
 
 export interface Job {
-  readonly postgres: EmbeddedPostgres
   /** Of the job alone, gone with it. */
   readonly folder: string
   /** Run at the end, the last one first, also after Ctrl-C. */
   readonly atEnd: (() => Promise<unknown>)[]
   say(line: string): void
+}
+
+export interface DatabaseJob extends Job {
+  readonly postgres: EmbeddedPostgres
 }
 
 /** Wrong use: the message is a whole sentence for the person at the terminal. */
@@ -61,21 +64,32 @@ export async function runJob(usage: string, work: (job: Job) => Promise<boolean>
     })
 
   try {
-    const postgres = await startEmbeddedPostgres({
-      dataDir: join(folder, 'postgres'),
-      port: await freePort(),
-      superuserPassword: JOB_PASSWORD,
-      settings: ['max_connections=200'],
-    })
-    atEnd.push(() => postgres.stop())
-    process.exitCode = (await work({ postgres, folder, atEnd, say })) ? 0 : 1
+    process.exitCode = (await work({ folder, atEnd, say })) ? 0 : 1
   } catch (error) {
     // What is cut off by the end complains; nobody has to hear it.
     if (interrupted) return
-    process.exitCode = error instanceof UsageError ? 2 : 1
-    console.error(error instanceof UsageError ? `${error.message}\n${usage}` : error)
+    process.exitCode = isWrongUse(error) ? 2 : 1
+    console.error(isWrongUse(error) ? `${error.message}\n${usage}` : error)
   }
   if (!interrupted) await end()
+}
+
+/** `parseArgs` has a code, and a sentence that helps. */
+function isWrongUse(error: unknown): error is Error {
+  const { code = '' } = error as NodeJS.ErrnoException
+  return error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS_')
+}
+
+/** The job with a PostgreSQL of its own, which ends with it. */
+export async function withPostgres(job: Job): Promise<DatabaseJob> {
+  const postgres = await startEmbeddedPostgres({
+    dataDir: join(job.folder, 'postgres'),
+    port: await freePort(),
+    superuserPassword: JOB_PASSWORD,
+    settings: ['max_connections=200'],
+  })
+  job.atEnd.push(() => postgres.stop())
+  return { ...job, postgres }
 }
 
 /** @throws UsageError */

@@ -5,13 +5,14 @@
 import { parseArgs } from 'node:util'
 import { createRandom } from '../random.ts'
 import {
+  type DatabaseJob,
   JOB_PASSWORD,
-  type Job,
   provenance,
   randomSeed,
   runJob,
   UsageError,
   wholeNumber,
+  withPostgres,
 } from '../verification.ts'
 import { bothPasses, type Case, otherFaults, pairsOfFaults, type Recoveries } from './cases.ts'
 import { FAULT_POINTS, type FaultPoint } from './points.ts'
@@ -73,7 +74,7 @@ interface Runner {
   totals(): Endurance
 }
 
-function createRunner({ postgres, folder, atEnd, say }: Job, width: number): Runner {
+function createRunner({ postgres, folder, atEnd, say }: DatabaseJob, width: number): Runner {
   const sites = new Set<Promise<ProcessSite>>()
   const failures: string[] = []
   let totals: Endurance = { armed: 0, met: 0, endedAfterMs: 0 }
@@ -142,7 +143,7 @@ function createRunner({ postgres, folder, atEnd, say }: Job, width: number): Run
 
 await runJob(USAGE, async (job) => {
   const { nightly, width, points, pairs, seed } = readOptions()
-  const runner = createRunner(job, width)
+  const runner = createRunner(await withPostgres(job), width)
   const recoveries: Recoveries = new Map()
   const passes = points.map((point) => bothPasses(point, recoveries))
   await runner.run(passes, false)

@@ -1,6 +1,6 @@
 /** `pnpm verify:durability`: the large run of V12, at most 20 minutes. */
 import { parseArgs } from 'node:util'
-import { provenance, randomSeed, UsageError, wholeNumber } from '../verification.ts'
+import { type Job, provenance, randomSeed, runJob, wholeNumber } from '../verification.ts'
 import { createDurability, type DurabilityResult } from './durability.ts'
 
 const USAGE = `pnpm verify:durability [--orders=100000] [--kills=24] [--seed=N]
@@ -21,7 +21,13 @@ interface Options {
 
 /** @throws UsageError */
 function readOptions(): Options {
-  const { values } = parse()
+  const { values } = parseArgs({
+    options: {
+      orders: { type: 'string', default: '100000' },
+      kills: { type: 'string', default: '24' },
+      seed: { type: 'string', default: String(randomSeed()) },
+    },
+  })
   return {
     orders: wholeNumber('--orders', values.orders),
     kills: wholeNumber('--kills', values.kills),
@@ -29,28 +35,7 @@ function readOptions(): Options {
   }
 }
 
-function parse() {
-  try {
-    return parseArgs({
-      options: {
-        orders: { type: 'string', default: '100000' },
-        kills: { type: 'string', default: '24' },
-        seed: { type: 'string', default: String(randomSeed()) },
-      },
-    })
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause })
-  }
-}
-
-const startedMs = performance.now()
-
-function say(line: string): void {
-  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
-  console.info(`${seconds.padStart(8)} s  ${line}`)
-}
-
-function isGood(result: DurabilityResult, { orders, seed }: Options): boolean {
+function isGood(result: DurabilityResult, { orders, seed }: Options, say: Job['say']): boolean {
   const { acknowledged, kills, killed, downMs, unanswered, broken, audit } = result
   for (const each of broken.slice(0, SHOWN)) console.error(each)
   if (audit !== undefined) console.error(audit)
@@ -67,30 +52,10 @@ function isGood(result: DurabilityResult, { orders, seed }: Options): boolean {
   return broken.length === 0 && audit === undefined && acknowledged >= orders
 }
 
-async function verify(options: Options): Promise<void> {
+// Its PostgreSQL is not the job's: it is what gets killed.
+await runJob(USAGE, async ({ say, atEnd }) => {
+  const options = readOptions()
   const durability = createDurability({ ...options, withinMs: WITHIN_MS, tell: say })
-  let stopped = false
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      if (stopped) return
-      stopped = true
-      console.info('Stopping …')
-      void durability.close().then(() => process.exit(130))
-    })
-  try {
-    process.exitCode = isGood(await durability.run(), options) ? 0 : 1
-  } catch (error) {
-    // What is cut off by the stop complains; nobody has to hear it.
-    if (!stopped) throw error
-  } finally {
-    if (!stopped) await durability.close()
-  }
-}
-
-try {
-  await verify(readOptions())
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error
-  console.error(`${error.message}\n${USAGE}`)
-  process.exitCode = 2
-}
+  atEnd.push(durability.close)
+  return isGood(await durability.run(), options, say)
+})

@@ -5,13 +5,14 @@ import { parseArgs } from 'node:util'
 import { createClient } from '../system/client.ts'
 import { createSystem, freePorts, SERVICES, type Service, type System } from '../system/system.ts'
 import {
+  type DatabaseJob,
   JOB_PASSWORD,
-  type Job,
   provenance,
   randomSeed,
   runJob,
   UsageError,
   wholeNumber,
+  withPostgres,
 } from '../verification.ts'
 import { documentFile, operationsOf } from './documents.ts'
 import { type Counts, type FuzzResult, fuzz, installSchemathesis } from './schemathesis.ts'
@@ -64,7 +65,7 @@ function readOptions(): Options {
   }
 }
 
-async function startSystem({ postgres, folder, atEnd }: Job): Promise<System> {
+async function startSystem({ postgres, folder, atEnd }: DatabaseJob): Promise<System> {
   const env = { LOG_LEVEL: 'warn' }
   const system = createSystem({
     superuserUrl: postgres.url,
@@ -128,7 +129,7 @@ await runJob(USAGE, async (job) => {
   const { say, folder, atEnd } = job
   const { requests, services, seed } = readOptions()
   const program = await installSchemathesis(say)
-  const system = await startSystem(job)
+  const system = await startSystem(await withPostgres(job))
   const orders = await placeOrders(system)
   const children = new Set<ChildProcess>()
   atEnd.push(() => endChildren(children))

@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { createWorld, type World } from '../in-process/world.ts'
 import {
+  type DatabaseJob,
   JOB_PASSWORD,
-  type Job,
   provenance,
   randomSeed,
   runJob,
   UsageError,
   wholeNumber,
+  withPostgres,
 } from '../verification.ts'
 import { checkProperties, LANES, repeatSteps } from './check-properties.ts'
 import type { Step } from './steps.ts'
@@ -48,7 +49,7 @@ function readOptions() {
 }
 
 /** The worlds of one lane, one after the other. */
-function createWorlds({ postgres, atEnd, say }: Job, lane: number): () => Promise<World> {
+function createWorlds({ postgres, atEnd, say }: DatabaseJob, lane: number): () => Promise<World> {
   let world: World | undefined
   let runs = 0
   atEnd.push(async () => world?.close())
@@ -67,7 +68,8 @@ function createWorlds({ postgres, atEnd, say }: Job, lane: number): () => Promis
 
 await runJob(USAGE, async (job) => {
   const options = readOptions()
-  const lanes = Array.from({ length: LANES }, (_, lane) => createWorlds(job, lane))
+  const database = await withPostgres(job)
+  const lanes = Array.from({ length: LANES }, (_, lane) => createWorlds(database, lane))
   const nextWorld = (lane: number): Promise<World> =>
     (lanes[lane] as ReturnType<typeof createWorlds>)()
   const regressions: Readonly<Record<string, readonly Step[]>> = JSON.parse(
