@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseAllDocuments } from 'yaml'
-import { exec, LabError, run } from './command.ts'
+import { LabError, run } from './command.ts'
 import { type Lab, STATE_DIR, urlOf } from './lab.ts'
 
 export const KUBECONFIG = join(STATE_DIR, 'kubeconfig')
@@ -147,9 +147,4 @@ function reasonsOf({ status, spec }: KubernetesObject): readonly string[] {
     })
   if (unscheduled.length + waiting.length > 0) return [...unscheduled, ...waiting]
   return containers.length === 0 ? [`no container yet on ${spec.nodeName ?? 'no node'}`] : []
-}
-
-/** Whether the API server of a running lab answers. */
-export async function answers(program: string): Promise<boolean> {
-  return (await exec(program, ['--kubeconfig', KUBECONFIG, 'get', '--raw', '/readyz'])).code === 0
 }

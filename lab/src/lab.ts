@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { cgroupRootOf, createCgroups, removeDeadCgroups } from './cgroups.ts'
 import { LabError } from './command.ts'
 import type { FromParent, ToParent } from './node/boot.ts'
-import { DOOR_NAMES, DOORS, type DoorName, openDoors } from './ports.ts'
+import { DOORS, type DoorName, openDoors } from './ports.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const BOOT = join(import.meta.dirname, 'node/boot.ts')
@@ -25,7 +25,7 @@ export interface Lab {
 export function runningLab(): Lab | undefined {
   if (!existsSync(RECORD)) return undefined
   const lab = JSON.parse(readFileSync(RECORD, 'utf8')) as Lab
-  return isLab(lab.pid) ? lab : undefined
+  return isLab(lab.pid, BOOT) ? lab : undefined
 }
 
 /** @throws LabError where none runs. */
@@ -40,19 +40,10 @@ export function urlOf(lab: Lab, door: DoorName): string {
   return `${scheme}://127.0.0.1:${DOORS[door].hostPort + lab.portOffset}`
 }
 
-/** A number that meanwhile belongs to another program is no lab. */
-function isLab(pid: number): boolean {
+/** A number that meanwhile belongs to another program is no lab. @param boot its first program; any checkout's by default. */
+function isLab(pid: number, boot = 'lab/src/node/boot.ts'): boolean {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${BOOT}\0`)
-  } catch {
-    return false
-  }
-}
-
-/** Some lab of any checkout. */
-function isAnyLab(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('lab/src/node/boot.ts\0')
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${boot}\0`)
   } catch {
     return false
   }
@@ -77,7 +68,7 @@ export async function startLab(options: StartOptions): Promise<Lab> {
   const { toolsDir, portOffset, fill, onStep } = options
   if (runningLab() !== undefined)
     throw new LabError('The lab is up already. Use it, or end it first: pnpm lab down')
-  removeDeadCgroups(isAnyLab)
+  removeDeadCgroups((pid) => isLab(pid))
   const doors = await openDoors(portOffset)
   rmSync(STATE_DIR, { recursive: true, force: true })
   mkdirSync(STATE_DIR, { recursive: true })
@@ -152,9 +143,7 @@ export async function stopLab(): Promise<boolean> {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
-  removeDeadCgroups(isAnyLab)
+  removeDeadCgroups((pid) => isLab(pid))
   rmSync(RECORD, { force: true })
   return lab !== undefined
 }
-
-export { DOOR_NAMES }

@@ -2,28 +2,26 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { dirname } from 'node:path'
+import { CACHE_DIR } from './cache.ts'
 import { exec, LabError, run } from './command.ts'
 import { STATE_DIR } from './lab.ts'
-import { CACHE_DIR } from './tools.ts'
+import { overlayProblems, packageProblems } from './machine.ts'
 
-/** Program that shows that it is there → Debian package that brings it. */
-const PROGRAMS: Readonly<Record<string, string>> = {
-  containerd: 'containerd',
-  runc: 'runc',
-  '/usr/lib/cni/bridge': 'containernetworking-plugins',
-  iptables: 'iptables',
-  etcd: 'etcd-server',
-  ip: 'iproute2',
-  buildah: 'buildah',
-  mmdebstrap: 'mmdebstrap',
-  tini: 'tini',
-  conntrack: 'conntrack',
-  ethtool: 'ethtool',
-  openssl: 'openssl',
-  nsenter: 'util-linux',
-  mount: 'mount',
-  python3: 'python3',
-}
+const DEBIAN_PACKAGES = [
+  'buildah',
+  'conntrack',
+  'containerd',
+  'containernetworking-plugins',
+  'etcd-server',
+  'ethtool',
+  'iproute2',
+  'iptables',
+  'mmdebstrap',
+  'openssl',
+  'python3',
+  'runc',
+  'tini',
+]
 
 const GIBIBYTE = 2 ** 30
 /** Tools 1.5 GiB, Go's own caches 6, images 2, a lab 1. */
@@ -48,17 +46,9 @@ export async function checkMachine({ build, install }: Needs): Promise<void> {
     throw new LabError(
       'The lab makes namespaces, mounts and cgroups: run it as root, as with sudo -E npm run lab',
     )
-  let packages = await missingPackages()
-  if (install && packages.length > 0) {
-    await installPackages(packages)
-    packages = await missingPackages()
-  }
+  const packages = await packageProblems(DEBIAN_PACKAGES, 'pnpm lab build', install)
   const problems = [
-    ...(packages.length === 0
-      ? []
-      : [
-          `Debian packages are missing: pnpm lab build --install, or apt-get install --no-install-recommends ${packages.join(' ')}`,
-        ]),
+    ...packages,
     ...(build ? await buildProblems() : []),
     ...diskProblems(build),
     ...memoryProblems(),
@@ -70,35 +60,11 @@ export async function checkMachine({ build, install }: Needs): Promise<void> {
     )
 }
 
-async function missingPackages(): Promise<readonly string[]> {
-  const missing = await Promise.all(
-    Object.entries(PROGRAMS).map(async ([program, name]) =>
-      (await isThere(program)) ? [] : [name],
-    ),
-  )
-  return missing.flat()
-}
-
-async function isThere(program: string): Promise<boolean> {
-  if (program.startsWith('/')) return existsSync(program)
-  return (await exec('sh', ['-c', `command -v ${program}`])).code === 0
-}
-
-async function installPackages(packages: readonly string[]): Promise<void> {
-  if (!(await isThere('apt-get')))
-    throw new LabError(
-      `There is no apt-get here. Install with this system's own means: ${packages.join(' ')}`,
-    )
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  await run('apt-get', ['update', '-q'], { env })
-  await run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], { env })
-}
-
 /** The tools' go.mod files say 1.26. */
 const LEAST_GO = [1, 26] as const
 
 async function buildProblems(): Promise<readonly string[]> {
-  if (!(await isThere('go')))
+  if ((await exec('sh', ['-c', 'command -v go'])).code !== 0)
     return [
       'Go is missing, and the tools are not built yet: install Go 1.26 or later (https://go.dev/doc/install) and put it on the PATH',
     ]
@@ -143,29 +109,23 @@ const KERNEL_TRIES: readonly { readonly what: string; readonly script: string }[
     what: 'bridged traffic through iptables (br_netfilter)',
     script: 'test -e /proc/sys/net/bridge/bridge-nf-call-iptables',
   },
-  {
-    what: 'overlayfs on the state folder',
-    script:
-      'mkdir -p "$1/l" "$1/u" "$1/w" "$1/m" && mount -t overlay o -o lowerdir="$1/l",upperdir="$1/u",workdir="$1/w" "$1/m"',
-  },
 ]
 
 async function kernelProblems(): Promise<readonly string[]> {
-  const dir = `${STATE_DIR}-try`
   const problems = await Promise.all(
     KERNEL_TRIES.map(async ({ what, script }) => {
-      const args = ['--net', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', dir]
+      const args = ['--net', '--mount', '--propagation', 'private', 'sh', '-c', script]
       const { code, stderr } = await exec('unshare', args)
       return code === 0
         ? []
         : [`the kernel gives no ${what}: ${stderr.trim().split('\n').at(-1) ?? ''}`]
     }),
   )
-  await run('rm', ['-rf', dir])
   const cgroups =
     existsSync('/sys/fs/cgroup/cgroup.controllers') || existsSync('/sys/fs/cgroup/memory')
   return [
     ...problems.flat(),
+    ...(await overlayProblems(STATE_DIR, 'put the project on a disk of its own (ext4, xfs)')),
     ...(cgroups ? [] : ['/sys/fs/cgroup has no memory controller of version 1 or 2']),
   ]
 }

@@ -6,9 +6,6 @@ export function say(line: string): void {
 }
 
 export function step(line: string): void {
-  say(`${secondsSinceStart().toFixed(1).padStart(7)} s  ${line}`)
-}
-
-export function secondsSinceStart(): number {
-  return (performance.now() - startedAt) / 1000
+  const seconds = (performance.now() - startedAt) / 1000
+  say(`${seconds.toFixed(1).padStart(7)} s  ${line}`)
 }

@@ -12,16 +12,11 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { CACHE_DIR } from './cache.ts'
 import { LabError, run } from './command.ts'
 
 const PINS = resolve(import.meta.dirname, '../tools')
-export const CACHE_DIR = join(
-  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
-  'order-management-lab',
-)
-
 export interface ToolGroup {
   readonly name: string
   /** Rough, on 2 cores, of a cold build. Minutes. */

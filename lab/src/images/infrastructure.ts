@@ -74,7 +74,7 @@ function recipes(tools: Tools): readonly Recipe[] {
       config: [PATH, 'WORKDIR /opt/cni/bin', 'CMD ["install-cni"]'],
     },
     {
-      name: 'docker.io/jaegertracing/jaeger:1.76.0',
+      name: 'docker.io/jaegertracing/jaeger:2.13.0',
       packages: C_LIBRARY,
       files: { '/cmd/jaeger/jaeger-linux': tools.program('jaeger', 'jaeger') },
       config: ['USER 10001', 'ENTRYPOINT ["/cmd/jaeger/jaeger-linux"]'],

@@ -5,16 +5,13 @@
 import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { CACHE_DIR } from '../cache.ts'
 import { LabError, run } from '../command.ts'
 import { type ImageStore, openStore } from './store.ts'
 
 export const ROOT = resolve(import.meta.dirname, '../../..')
-export const CACHE_DIR = join(
-  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
-  'order-management',
-)
 
 const DEBIAN_RELEASE = 'trixie'
 export const NPM = 'npm@11.21.2'
