@@ -4,42 +4,45 @@
  */
 import { type Context, context, createContextKey } from '@opentelemetry/api'
 
-const DEADLINE = createContextKey('deadline')
-const FORWARDED = createContextKey('forwarded-headers')
-const BACKGROUND = createContextKey('background')
+/** Keeps the request's permit and the process alive until the work ends. */
+export type TrackBackground = (work: Promise<unknown>) => void
+
+export interface Carried {
+  /** Instant on the monotonic clock of `performance.now()`, ms. */
+  readonly deadlineAt?: number
+  readonly forwarded?: Readonly<Record<string, string>>
+  readonly track?: TrackBackground
+}
+
+/** One key for all of it: every value that a context takes copies the others. */
+const CARRIED = createContextKey('carried')
+const NOTHING: Carried = {}
 
 /** What the caller needs on the way back, in ms: its remaining time less this is ours. */
 export const RETURN_TRIP_MS = 50
 
-/** @param deadlineAt instant on the monotonic clock of `performance.now()`, ms. */
-export function withDeadline(parent: Context, deadlineAt: number): Context {
-  return parent.setValue(DEADLINE, deadlineAt)
+export function withCarried(parent: Context, carried: Carried): Context {
+  return parent.setValue(CARRIED, carried)
+}
+
+function carried(): Carried {
+  return (context.active().getValue(CARRIED) as Carried | undefined) ?? NOTHING
 }
 
 /** Milliseconds until the current request must be answered; Infinity where none is known. */
 export function remainingMs(): number {
-  const deadlineAt = context.active().getValue(DEADLINE) as number | undefined
+  const { deadlineAt } = carried()
   return deadlineAt === undefined ? Number.POSITIVE_INFINITY : deadlineAt - performance.now()
 }
 
 /** Runs `work` under its own time limit, the request's deadline left aside: for passes that outlive their caller. */
 export function underDeadline<T>(ms: number, work: () => T): T {
-  return context.with(withDeadline(context.active(), performance.now() + ms), work)
-}
-
-export function withForwarded(parent: Context, headers: Readonly<Record<string, string>>): Context {
-  return parent.setValue(FORWARDED, headers)
+  const deadlineAt = performance.now() + ms
+  return context.with(withCarried(context.active(), { ...carried(), deadlineAt }), work)
 }
 
 export function forwardedHeaders(): Readonly<Record<string, string>> {
-  return (context.active().getValue(FORWARDED) as Readonly<Record<string, string>>) ?? {}
-}
-
-/** Keeps the request's permit and the process alive until the work ends. */
-export type TrackBackground = (work: Promise<unknown>) => void
-
-export function withBackground(parent: Context, track: TrackBackground): Context {
-  return parent.setValue(BACKGROUND, track)
+  return carried().forwarded ?? {}
 }
 
 /**
@@ -47,6 +50,5 @@ export function withBackground(parent: Context, track: TrackBackground): Context
  * settles; it must handle its own errors.
  */
 export function inBackground(work: Promise<unknown>): void {
-  const track = context.active().getValue(BACKGROUND) as TrackBackground | undefined
-  if (track !== undefined) track(work)
+  carried().track?.(work)
 }

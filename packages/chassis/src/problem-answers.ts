@@ -55,7 +55,8 @@ export function useProblems(server: Server): void {
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = isStillArriving(error, request) ? tooSlow() : toProblem(error)
     if (problem instanceof RequestTimeout) reply.header('connection', 'close')
-    if (problem.definition.status >= 500) request.log.error({ err: error }, 'request failed')
+    if (problem.definition.status >= 500)
+      request.log.error({ err: error, reqId: request.id }, 'request failed')
     return send(reply, problem, pathOf(request))
   })
 }

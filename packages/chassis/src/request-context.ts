@@ -11,7 +11,7 @@ import { context } from '@opentelemetry/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { arrivedAt, permitOf } from './admission.ts'
 import { checking } from './checking-hook.ts'
-import { withBackground, withDeadline, withForwarded } from './context.ts'
+import { withCarried } from './context.ts'
 import { isProbe } from './health.ts'
 import { createQuota, type Permit, type Quota } from './limiter.ts'
 import { maskPans } from './redact.ts'
@@ -40,23 +40,24 @@ export function openRequest(
   reply: FastifyReply,
 ): number {
   request.startedAt = performance.now()
+  // Made anew by Fastify whenever it is asked for.
+  const { url = 'unmatched', config } = request.routeOptions
+  request.route = { url, config }
   reply.header('cache-control', 'no-store')
   startEnd(server, options, request, reply)
   if (isProbe(request.raw.url)) return Number.POSITIVE_INFINITY
   const { span, requestContext } = startServerSpan(
-    `${request.method} ${request.routeOptions.url ?? 'unmatched'}`,
+    `${request.method} ${request.route.url}`,
     request.headers,
-    correlation(request, options.correlationHeaders),
+    () => correlation(request, options.correlationHeaders),
   )
   const arrived = arrivedAt(request.raw) ?? request.startedAt
   const deadlineAt = arrived + deadlineMs(request, options)
-  const carried = withBackground(
-    withForwarded(
-      withDeadline(requestContext, deadlineAt),
-      pick(request, options.forwardedHeaders),
-    ),
-    (work) => trackBackground(server.chassis, permitOf(request.raw), work),
-  )
+  const carried = withCarried(requestContext, {
+    deadlineAt,
+    forwarded: pick(request, options.forwardedHeaders),
+    track: (work) => trackBackground(server.chassis, permitOf(request.raw), work),
+  })
   const { traceId } = span.spanContext()
   request.traced = { span, requestContext: carried, traceId }
   reply.header('x-trace-id', traceId)
@@ -92,12 +93,12 @@ export function useRequestContext(server: Server, options: ServerOptions): void 
   })
 
   function readTenant(request: FastifyRequest): void {
-    if (request.routeOptions.config.tenant === false || request.is404) return
+    if (request.route.config.tenant === false || request.is404) return
     request.tenantId = tenantOf(request, options.tenantHeader, tenantPattern)
   }
 
   function takeQuota(request: FastifyRequest): void {
-    const { config } = request.routeOptions
+    const { config } = request.route
     const { quotaPerSecond } = config
     if (quotaPerSecond === undefined) return
     let quota = quotas.get(config)
@@ -142,23 +143,27 @@ function tenantOf(request: FastifyRequest, header: string, pattern: RegExp): str
   return value
 }
 
-/** The least of what the caller says, what its proxy says and our own cap; malformed values are ignored. */
+/** The least of what the caller says, what its proxy says and our own cap. */
 function deadlineMs(request: FastifyRequest, options: ServerOptions): number {
-  const offers = [
-    request.headers[options.deadlineHeader],
-    request.headers['x-envoy-expected-rq-timeout-ms'],
-  ]
-  const valid = offers.flatMap((offer) =>
-    typeof offer === 'string' && /^\d{1,9}$/.test(offer) ? [Number(offer)] : [],
+  return Math.min(
+    options.ownDeadlineMs,
+    offeredMs(request.headers[options.deadlineHeader]),
+    offeredMs(request.headers['x-envoy-expected-rq-timeout-ms']),
   )
-  return Math.min(options.ownDeadlineMs, ...valid)
+}
+
+/** Malformed values are ignored. */
+function offeredMs(offer: unknown): number {
+  return typeof offer === 'string' && /^\d{1,9}$/.test(offer)
+    ? Number(offer)
+    : Number.POSITIVE_INFINITY
 }
 
 function pick(request: FastifyRequest, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    names.flatMap((name) => {
-      const value = request.headers[name]
-      return typeof value === 'string' ? [[name, value]] : []
-    }),
-  )
+  const picked: Record<string, string> = {}
+  for (const name of names) {
+    const value = request.headers[name]
+    if (typeof value === 'string') picked[name] = value
+  }
+  return picked
 }

@@ -9,7 +9,7 @@ import { activeTraceIds } from './telemetry.ts'
 
 const MAX_SHOWN_LENGTH = 255
 /** What the B3 headers may say. */
-const SAMPLED = ['0', '1', 'true', 'false']
+const SAMPLED = new Set(['0', '1', 'true', 'false'])
 
 /** Both must have happened before a request counts as ended. */
 export interface End {
@@ -126,41 +126,34 @@ function endRequest(
   const whose = correlation(request, options.correlationHeaders, reply)
   if (request.traced !== null) {
     const { span } = request.traced
-    if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
-    span.setAttributes({ 'http.response.status_code': status, ...whose })
+    if (span.isRecording()) {
+      if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
+      span.setAttributes({ 'http.response.status_code': status, ...whose })
+    }
     span.end()
     server.chassis.metrics.observeRequest(
-      {
-        method: request.method,
-        route: request.routeOptions.url ?? 'unmatched',
-        status: String(status),
-      },
+      { method: request.method, route: request.route.url, status: String(status) },
       durationMs / 1000,
       span,
     )
   }
   const certificate = request.headers['x-forwarded-client-cert']
   if (probe && certificate === undefined) return
-  const nobody: Record<string, null> = {}
-  for (const field of Object.keys(options.correlationHeaders)) nobody[field] = null
   const spanContext = request.traced?.span.spanContext()
-  server.chassis.requestLog.info(
-    {
-      peer: peerOf(certificate),
-      method: request.method,
-      path: pathOf(request),
-      status,
-      attempt: attemptOf(request.headers['x-envoy-attempt-count']),
-      ...nobody,
-      ...whose,
-      sampled: SAMPLED.find((each) => each === request.headers['x-b3-sampled']) ?? null,
-      trace_id: spanContext?.traceId ?? null,
-      span_id: spanContext?.spanId ?? null,
-      duration_ms: Math.round(durationMs * 1000) / 1000,
-      aborted: !reply.raw.writableFinished,
-    },
-    'request',
-  )
+  const line: Record<string, string | number | boolean | null> = {
+    peer: peerOf(certificate),
+    method: request.method,
+    path: pathOf(request),
+    status,
+    attempt: attemptOf(request.headers['x-envoy-attempt-count']),
+    sampled: sampledOf(request.headers['x-b3-sampled']),
+    trace_id: spanContext?.traceId ?? null,
+    span_id: spanContext?.spanId ?? null,
+    duration_ms: Math.round(durationMs * 1000) / 1000,
+    aborted: !reply.raw.writableFinished,
+  }
+  for (const field of Object.keys(options.correlationHeaders)) line[field] = whose[field] ?? null
+  server.chassis.requestLog.info(line, 'request')
 }
 
 /** URI of the last element: the caller's proxy wrote that one, the others are the caller's own words. */
@@ -173,6 +166,10 @@ function peerOf(certificate: string | string[] | undefined): string | null {
 /** A header is its sender's own words: no more of it than a log line should bear, and no card number. */
 function shown(value: unknown): string | null {
   return typeof value === 'string' && value.length <= MAX_SHOWN_LENGTH ? maskPans(value) : null
+}
+
+function sampledOf(header: unknown): string | null {
+  return typeof header === 'string' && SAMPLED.has(header) ? header : null
 }
 
 function attemptOf(count: unknown): number | null {
@@ -200,7 +197,8 @@ export function correlation(
   reply?: FastifyReply,
 ): Record<string, string> {
   const fields: Record<string, string> = {}
-  for (const [field, header] of Object.entries(headers)) {
+  for (const field of Object.keys(headers)) {
+    const header = headers[field] as string
     const value = shown(reply?.getHeader(header) ?? request.headers[header])
     if (value !== null) fields[field] = value
   }

@@ -104,6 +104,8 @@ declare module 'fastify' {
     tenantId: string
     traced: { readonly span: Span; readonly requestContext: Context; readonly traceId: string }
     startedAt: number
+    /** Of `routeOptions` what every request is asked for. */
+    route: { readonly url: string; readonly config: FastifyContextConfig }
     end: End
   }
   interface FastifyContextConfig {
@@ -149,6 +151,8 @@ export function createServer(options: ServerOptions): Server {
   const server: Server = Fastify({
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
+    // Not one a request: lines within a request carry its trace.
+    childLoggerFactory: (logger) => logger,
     bodyLimit: BODY_LIMIT_BYTES,
     handlerTimeout: HANDLER_TIMEOUT_MS,
     return503OnClosing: false,
@@ -168,6 +172,7 @@ export function createServer(options: ServerOptions): Server {
   server.decorate('chassis', chassis)
   server.decorateRequest('tenantId', '')
   server.decorateRequest('startedAt', 0)
+  server.decorateRequest('route', null as never)
   server.decorateRequest('traced', null as never)
   server.decorateRequest('end', null as never)
   options.beforeRoutes?.(server)

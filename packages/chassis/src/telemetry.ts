@@ -99,14 +99,17 @@ function exporterFor(
 
 const tracer = trace.getTracer('@oms/chassis')
 
+const SERVER_SPAN = { kind: SpanKind.SERVER }
+
 /** The context of an incoming request: its trace, continued, with a SERVER span. */
 export function startServerSpan(
   name: string,
   headers: Readonly<Record<string, unknown>>,
-  attributes: Readonly<Record<string, string>>,
+  attributes: () => Readonly<Record<string, string>>,
 ): { readonly span: Span; readonly requestContext: Context } {
   const parent = propagation.extract(context.active(), headers)
-  const span = tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent)
+  const span = tracer.startSpan(name, SERVER_SPAN, parent)
+  if (span.isRecording()) span.setAttributes(attributes())
   return { span, requestContext: trace.setSpan(parent, span) }
 }
 
