@@ -53,6 +53,7 @@ const compile = AjvCompiler()(
       removeAdditional: true,
       useDefaults: true,
       // Checking the schema itself costs more than all else of it.
+      meta: false,
       validateSchema: false,
     },
   },

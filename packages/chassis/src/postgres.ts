@@ -3,8 +3,7 @@
  * function in autocommit is one round trip and one commit (docs/decisions/0005).
  */
 import { Busy, Overloaded, Unavailable } from '@oms/problem/http-problems'
-import { Kysely, PostgresDialect, sql } from 'kysely'
-import { type Migration, Migrator } from 'kysely/migration'
+import type { Migration } from 'kysely/migration'
 import pg from 'pg'
 import { ConfigError, readSecret } from './config.ts'
 import type { Server } from './server.ts'
@@ -278,6 +277,9 @@ export async function migrate(
   migrations: Readonly<Record<string, Migration>>,
   tell: (line: string) => void = (line) => void process.stdout.write(`${line}\n`),
 ): Promise<void> {
+  // Here, for a program that serves does not need it.
+  const { Kysely, PostgresDialect, sql } = await import('kysely')
+  const { Migrator } = await import('kysely/migration')
   const pool = new pg.Pool({ ...connection(config), max: 1 })
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
   try {

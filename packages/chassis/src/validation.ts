@@ -9,7 +9,7 @@ import type { Server, ServerOptions } from './server.ts'
 export function useStrictValidation(server: Server): void {
   const build = AjvCompiler()
   // That a schema is one shows in openapi.json; to check it at every start costs more than to compile them all.
-  const common = { removeAdditional: false, validateSchema: false } as const
+  const common = { removeAdditional: false, meta: false, validateSchema: false } as const
   const strict = build({}, { customOptions: { ...common, coerceTypes: false, useDefaults: false } })
   const coercing = build({}, { customOptions: { ...common, coerceTypes: 'array' } })
   server.setValidatorCompiler(
