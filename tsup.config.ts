@@ -52,6 +52,8 @@ export default defineConfig({
   silent: true,
   // tsup's declaration build needs the compiler API, which TypeScript 7 does not have; tsc -b checks the types.
   dts: false,
+  // Or tsup would take `node:http` from the plugin.
+  removeNodeProtocol: false,
   // .mjs runs as a module with no package.json beside it.
   outExtension: () => ({ js: '.mjs' }),
   noExternal: [/.*/],
