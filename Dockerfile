@@ -21,11 +21,14 @@ RUN if [ -z "$PACKAGE" ] || [ ! -f "$PACKAGE/src/main.ts" ]; then \
       exit 1; \
     fi \
  && pnpm --filter "./$PACKAGE" run build \
- && install -D "$PACKAGE/dist/main.mjs" /app/main.mjs
+ && install -D "$PACKAGE/dist/main.mjs" /app/main.mjs \
+ && case "$PACKAGE" in services/*) node scripts/compile-cache.ts /app/main.mjs 65532;; esac
 
 FROM ${RUNTIME_IMAGE}
 WORKDIR /app
 COPY --from=build /app ./
 # Node's default leaves most of a small memory limit unused. Nobody needs __proto__ but who would pollute a prototype.
 ENV NODE_OPTIONS="--max-old-space-size-percentage=75 --disable-proto=delete"
+# Node takes it where it is of the same Node, kind of processor and user; else a start is a fifth longer.
+ENV NODE_COMPILE_CACHE=/app/compile-cache
 CMD ["main.mjs"]

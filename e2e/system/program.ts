@@ -58,7 +58,7 @@ export function createProgram({ name, bundle, env, readyUrl, stateDir }: Program
     const log = openSync(logFile, 'a')
     // A group of its own: Ctrl-C goes to whoever started the system, who stops the programs in order.
     const started = spawn(process.execPath, [NO_PROTO, bundle], {
-      env: { ...env, ...more },
+      env: { NODE_COMPILE_CACHE: join(dirname(bundle), 'compile-cache'), ...env, ...more },
       stdio: ['ignore', log, log],
       detached: true,
     })

@@ -89,9 +89,14 @@ describe.each(NAMES)('the image of %s', (image) => {
     return JSON.parse(output)
   }
 
-  test('holds one bundle', async () => {
-    const script = `console.log(JSON.stringify(fs.readdirSync('.', { recursive: true })))`
-    expect(await inside(script)).toEqual(['main.mjs'])
+  test('holds one bundle, and of a service what Node compiled of it', async () => {
+    const script = `
+      const files = fs.readdirSync('.', { recursive: true, withFileTypes: true }).filter((each) => each.isFile())
+      const cache = require('node:module').getCompileCacheDir() ?? ''
+      console.log(JSON.stringify(files.map(({ parentPath, name }) =>
+        path.resolve(parentPath) === cache ? 'cache' : path.join(parentPath, name))))`
+    const isService = PACKAGES[image].startsWith('services/')
+    expect(await inside(script)).toEqual(isService ? ['main.mjs', 'cache'] : ['main.mjs'])
   })
 
   test('runs as nobody, who can write nowhere and gain no right', async () => {
