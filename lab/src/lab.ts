@@ -63,8 +63,14 @@ export interface StartOptions {
   readonly onStep: (step: string) => void
 }
 
+export interface StartedLab {
+  readonly lab: Lab
+  /** From then on it outlives this process; until then whatever ends this process ends it, too. */
+  keep(): void
+}
+
 /** Resolves once the API server answers. @throws LabError naming the log to read. */
-export async function startLab(options: StartOptions): Promise<Lab> {
+export async function startLab(options: StartOptions): Promise<StartedLab> {
   const { toolsDir, portOffset, fill, onStep } = options
   if (runningLab() !== undefined)
     throw new LabError('The lab is up already. Use it, or end it first: pnpm lab down')
@@ -86,7 +92,12 @@ export async function startLab(options: StartOptions): Promise<Lab> {
   }
   send(child, { cgroupRoot: cgroupRootOf(pid) })
   await untilReady(child, onStep)
-  return lab
+  function keep(): void {
+    send(child, { keep: true })
+    child.disconnect()
+    child.unref()
+  }
+  return { lab, keep }
 }
 
 function send(child: ChildProcess, message: FromParent, handle?: import('node:net').Server): void {
@@ -114,13 +125,7 @@ function untilReady(child: ChildProcess, onStep: (step: string) => void): Promis
     child.on('message', (message: ToParent) => {
       if ('step' in message) onStep(message.step)
       else if ('failed' in message) reject(new LabError(message.failed))
-      else {
-        send(child, { keep: true })
-        child.disconnect()
-        child.unref()
-        child.removeAllListeners('exit')
-        resolve()
-      }
+      else resolve()
     })
   })
 }

@@ -102,8 +102,8 @@ function availableMemory(): number {
 
 /** Each tried in namespaces that end with the try. */
 const KERNEL_TRIES: readonly { readonly what: string; readonly script: string }[] = [
-  { what: 'a network namespace with a veth pair', script: 'ip link add a type veth peer name b' },
-  { what: 'a network bridge', script: 'ip link add c type bridge' },
+  { what: 'a network namespace with a veth pair', script: 'ip link add lab0 type veth peer name lab1' },
+  { what: 'a network bridge', script: 'ip link add lab2 type bridge' },
   { what: 'iptables with NAT', script: 'iptables -t nat -L -n' },
   {
     what: 'bridged traffic through iptables (br_netfilter)',

@@ -1,9 +1,10 @@
 /** The product's own manifests on the lab: each layer of `k8s/overlays/lab`, in the order that k8s/README.md gives. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { LabError, run } from './command.ts'
 import type { Kubectl, KubernetesObject } from './kubectl.ts'
 import { parseObjects } from './kubectl.ts'
+import { STATE_DIR } from './lab.ts'
 import { isSail, renderControlPlane } from './mesh.ts'
 import { createSecrets } from './secrets.ts'
 import type { Tools } from './tools.ts'
@@ -19,6 +20,17 @@ export type Rendered = Readonly<Record<Layer, readonly KubernetesObject[]>> & {
 
 /** Image of the product → tag that says what it was built of. */
 export type Tags = Readonly<Record<string, string>>
+
+const TAGS = join(STATE_DIR, 'tags.json')
+
+/** Of what runs now. */
+export function readTags(): Tags {
+  return JSON.parse(readFileSync(TAGS, 'utf8')) as Tags
+}
+
+export function writeTags(tags: Tags): void {
+  writeFileSync(TAGS, JSON.stringify(tags))
+}
 
 /** Needs no cluster. @throws LabError with what kustomize or istioctl said. */
 export async function renderProduct(tools: Tools): Promise<Rendered> {
@@ -40,14 +52,20 @@ export interface InstallOptions {
   readonly step: (line: string) => void
 }
 
-/** 60 s a layer; they take ten where the machine is quiet. */
-const ROLLED_OUT_WITHIN_MS = 120_000
+/** 120 s a namespace; the slowest takes twenty where the machine is quiet. */
+export const ROLLED_OUT_WITHIN_MS = 120_000
+
+export async function installDns({ kubectl, step }: InstallOptions): Promise<void> {
+  await kubectl.apply(parseObjects(readFileSync(join(ROOT, 'lab/manifests/coredns.yaml'), 'utf8')))
+  await kubectl.untilRolledOut('kube-system', ROLLED_OUT_WITHIN_MS)
+  step('the node is ready, names resolve')
+}
 
 export async function installMesh({ kubectl, rendered, step }: InstallOptions): Promise<void> {
   const all = LAYERS.flatMap((layer) => rendered[layer])
   await kubectl.apply(all.filter(({ kind }) => kind === 'Namespace'))
   await kubectl.apply(rendered.controlPlane)
-  for (const namespace of ['kube-system', 'istio-cni', 'istio-system'])
+  for (const namespace of ['istio-cni', 'istio-system'])
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
   step('Istio: istiod and the CNI node agent are ready')
 }
@@ -59,9 +77,7 @@ export async function installProduct(options: InstallOptions): Promise<void> {
   await kubectl.apply([...objects, demoCatalogue()])
   for (const layer of LAYERS)
     await kubectl.apply(
-      rendered[layer]
-        .filter((object) => !isSail(object) && object.kind !== 'Namespace')
-        .map((object) => withTokenKeys(withTags(object, tags), jwks)),
+      objectsOf(rendered, layer, tags).map((object) => withTokenKeys(object, jwks)),
     )
   for (const namespace of [
     'istio-ingress',
@@ -72,6 +88,17 @@ export async function installProduct(options: InstallOptions): Promise<void> {
   ])
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
   step('the product: gateway, services, PostgreSQL, card processor, Jaeger, Prometheus are ready')
+}
+
+/** A layer as it is applied; Sail's own objects have become `controlPlane`. */
+export function objectsOf(
+  rendered: Rendered,
+  layer: Layer,
+  tags: Tags,
+): readonly KubernetesObject[] {
+  return rendered[layer]
+    .filter((object) => !isSail(object) && object.kind !== 'Namespace')
+    .map((object) => withTags(object, tags))
 }
 
 function demoCatalogue(): object {

@@ -118,6 +118,13 @@ export function cachedTools(): Tools | undefined {
   return dirs.every(([, dir]) => existsSync(dir)) ? toolsOf(dirs) : undefined
 }
 
+/** @throws LabError where the cache lacks one. */
+export function requireTools(): Tools {
+  const tools = cachedTools()
+  if (tools === undefined) throw new LabError('The tools are not built: pnpm lab build')
+  return tools
+}
+
 const ENVOY: ToolGroup = { name: 'envoy', minutes: 1, binaries: ['envoy'] }
 
 function keyOf(name: string): string {

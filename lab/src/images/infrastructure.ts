@@ -22,6 +22,8 @@ interface Recipe {
   readonly packages?: readonly string[]
   /** Where in the image → what on the host. */
   readonly files: Readonly<Record<string, string>>
+  /** Where in the image → what is written there. */
+  readonly texts?: Readonly<Record<string, string>>
   /** Lines of the Containerfile after the files. */
   readonly config: readonly string[]
 }
@@ -98,7 +100,13 @@ function recipes(tools: Tools): readonly Recipe[] {
       name: 'docker.io/library/postgres:18',
       packages: SHELL,
       files: { '/usr/lib/postgresql/18': postgresFiles() },
-      config: [`${PATH}:/usr/lib/postgresql/18/bin`, 'USER 999'],
+      // initdb refuses a user without a name.
+      texts: {
+        '/etc/passwd': 'postgres:x:999:999::/var/lib/postgresql:/bin/sh\n',
+        '/etc/group': 'postgres:x:999:\n',
+      },
+      // As the original does: SIGINT is PostgreSQL's fast shutdown.
+      config: [`${PATH}:/usr/lib/postgresql/18/bin`, 'STOPSIGNAL SIGINT', 'USER 999'],
     },
   ]
 }
@@ -135,13 +143,17 @@ export async function infrastructureArchives(
 }
 
 async function make(store: ImageStore, recipe: Recipe, file: string): Promise<void> {
-  const { name, packages, files, config } = recipe
+  const { name, packages, files, texts = {}, config } = recipe
   const context = mkdtempSync(join(tmpdir(), 'oms-image-'))
   try {
     if (packages !== undefined) await debian(packages, join(context, 'base.tar'))
     for (const [target, source] of Object.entries(files)) {
       mkdirSync(join(context, 'files', dirname(target)), { recursive: true })
       cpSync(source, join(context, 'files', target), { recursive: true })
+    }
+    for (const [target, text] of Object.entries(texts)) {
+      mkdirSync(join(context, 'files', dirname(target)), { recursive: true })
+      writeFileSync(join(context, 'files', target), text)
     }
     const base = packages === undefined ? [] : ['ADD base.tar /']
     const lines = ['FROM scratch', ...base, 'COPY files/ /', ...config]
