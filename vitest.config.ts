@@ -43,6 +43,15 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
         },
       },
+      {
+        // Not in npm test: brings a lab up and ends it (pnpm verify:lab).
+        test: {
+          name: 'lab',
+          include: ['lab/test/lab.test.ts'],
+          testTimeout: 60_000,
+          sequence: { groupOrder: 3 },
+        },
+      },
     ],
   },
 })

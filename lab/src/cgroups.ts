@@ -13,11 +13,11 @@ export function cgroupRootOf(pid: number): string {
   return `/${PREFIX}${pid}`
 }
 
-/** Version 2 has one tree, version 1 a tree a controller. */
+/** Version 2 has one tree, version 1 a tree a controller, and often one of version 2 without any. */
 function trees(): readonly string[] {
   if (existsSync(join(MOUNT, 'cgroup.controllers'))) return [MOUNT]
   return readdirSync(MOUNT, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name !== 'unified')
+    .filter((entry) => entry.isDirectory())
     .map(({ name }) => join(MOUNT, name))
 }
 

@@ -1,7 +1,17 @@
 /** Starting and ending the lab's one process, from the host's side. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import type { Server } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
 import { cgroupRootOf, createCgroups, removeDeadCgroups } from './cgroups.ts'
 import { LabError } from './command.ts'
 import type { FromParent, ToParent } from './node/boot.ts'
@@ -12,6 +22,7 @@ const BOOT = join(import.meta.dirname, 'node/boot.ts')
 
 /** Of this checkout; everything in it is of the lab that runs or ran last. */
 export const STATE_DIR = join(ROOT, '.lab')
+const BOOT_LOG = join(STATE_DIR, 'logs/boot.log')
 const RECORD = join(STATE_DIR, 'lab.json')
 
 /** What `.lab/lab.json` says of a lab that runs. */
@@ -66,7 +77,7 @@ export interface StartOptions {
 export interface StartedLab {
   readonly lab: Lab
   /** From then on it outlives this process; until then whatever ends this process ends it, too. */
-  keep(): void
+  keep(): Promise<void>
 }
 
 /** Resolves once the API server answers. @throws LabError naming the log to read. */
@@ -86,31 +97,37 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   const lab = { pid, portOffset }
   writeFileSync(RECORD, JSON.stringify(lab))
   for (const { target, listening } of doors) {
-    send(child, { forward: target }, listening)
+    await send(child, { forward: target }, listening)
     // The other process has it now.
     listening.close()
   }
-  send(child, { cgroupRoot: cgroupRootOf(pid) })
+  await send(child, { cgroupRoot: cgroupRootOf(pid) })
   await untilReady(child, onStep)
-  function keep(): void {
-    send(child, { keep: true })
+  async function keep(): Promise<void> {
+    await send(child, { keep: true })
     child.disconnect()
     child.unref()
   }
   return { lab, keep }
 }
 
-function send(child: ChildProcess, message: FromParent, handle?: import('node:net').Server): void {
-  child.send(message, handle)
+/** Resolves once it is on its way; an end of the child is told by `untilReady`. */
+function send(child: ChildProcess, message: FromParent, handle?: Server): Promise<void> {
+  return new Promise((resolve) => {
+    child.send(message, handle, () => resolve())
+  })
 }
 
 function spawnBoot(toolsDir: string): ChildProcess {
   const namespaces = ['--net', '--pid', '--mount', '--fork', '--kill-child', '--mount-proc']
   const boot = ['tini', '--', process.execPath, BOOT, STATE_DIR, toolsDir]
+  mkdirSync(dirname(BOOT_LOG), { recursive: true })
+  const log = openSync(BOOT_LOG, 'a')
   const child = spawn('unshare', [...namespaces, '--propagation', 'private', ...boot], {
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    stdio: ['ignore', log, log, 'ipc'],
     detached: true,
   })
+  closeSync(log)
   return child
 }
 
@@ -119,7 +136,9 @@ function untilReady(child: ChildProcess, onStep: (step: string) => void): Promis
     child.once('error', reject)
     child.once('exit', (code, signal) =>
       reject(
-        new LabError(`The lab's first process ended (${signal ?? code}) before it was ready.`),
+        new LabError(
+          `The lab's first process ended (${signal ?? code}) before it was ready. Its log: ${BOOT_LOG}`,
+        ),
       ),
     )
     child.on('message', (message: ToParent) => {
@@ -132,6 +151,9 @@ function untilReady(child: ChildProcess, onStep: (step: string) => void): Promis
 
 /** 10 s: killing a namespace's first process ends all others at once. */
 const GONE_WITHIN_MS = 10_000
+
+/** What a lab wrote down outlives it, until the next one. */
+const KEPT: readonly string[] = ['logs', 'var-log']
 
 /** Ends the lab of this checkout, and what dead ones left. Returns whether one ran. */
 export async function stopLab(): Promise<boolean> {
@@ -149,6 +171,7 @@ export async function stopLab(): Promise<boolean> {
     }
   }
   removeDeadCgroups((pid) => isLab(pid))
-  rmSync(RECORD, { force: true })
+  for (const entry of existsSync(STATE_DIR) ? readdirSync(STATE_DIR) : [])
+    if (!KEPT.includes(entry)) rmSync(join(STATE_DIR, entry), { recursive: true, force: true })
   return lab !== undefined
 }

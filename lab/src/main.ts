@@ -1,6 +1,7 @@
 /** `pnpm lab COMMAND`: the lab at the terminal. Without a command: the lab, the product on it, and one order. */
 import { spawn } from 'node:child_process'
 import { parseArgs } from 'node:util'
+import { audit } from './audit.ts'
 import { LabError } from './command.ts'
 import { deploy } from './deploy.ts'
 import { KUBECONFIG } from './kubectl.ts'
@@ -19,6 +20,7 @@ pnpm lab build [--install]  builds the tools and images; --install installs miss
 pnpm lab up [--port-offset N] [--install]
                             starts the lab with the product on it; N moves its ports on the host
 pnpm lab order              one more order, and its path through the mesh
+pnpm lab audit [FLAGS]      money and stock, checked inside (flags: pnpm lab audit --help)
 pnpm lab status             what runs, where its doors are
 pnpm lab deploy SERVICE     builds order, payment, inventory or card-processor anew and rolls it out
 pnpm lab logs NAME [-f …]   of a program of the node or of a workload's pods
@@ -42,6 +44,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     const order = await placeTracedOrder(lab)
     say(`\n${tellOrder(lab, order)}\n\n${invite(lab)}`)
     if (order.status !== 201) throw new LabError(`The order was not confirmed (${order.status}).`)
+  },
+  async audit(args) {
+    requireLab()
+    process.exitCode = await audit(args)
   },
   async status() {
     await tellStatus(requireLab())

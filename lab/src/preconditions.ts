@@ -102,7 +102,10 @@ function availableMemory(): number {
 
 /** Each tried in namespaces that end with the try. */
 const KERNEL_TRIES: readonly { readonly what: string; readonly script: string }[] = [
-  { what: 'a network namespace with a veth pair', script: 'ip link add lab0 type veth peer name lab1' },
+  {
+    what: 'a network namespace with a veth pair',
+    script: 'ip link add lab0 type veth peer name lab1',
+  },
   { what: 'a network bridge', script: 'ip link add lab2 type bridge' },
   { what: 'iptables with NAT', script: 'iptables -t nat -L -n' },
   {

@@ -74,12 +74,12 @@ export async function up({ install = false, portOffset = 0 }: UpOptions): Promis
     await installDns(options)
     await installMesh(options)
     await installProduct(options)
-    keep()
+    await keep()
     return lab
   } catch (error) {
     if (!(error instanceof LabError)) throw error
     // Its pods and logs are the evidence.
-    keep()
+    await keep()
     throw new LabError(`${error.message}\nThe lab is up, for you to look; its end: pnpm lab down`)
   }
 }

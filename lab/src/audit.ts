@@ -1,0 +1,65 @@
+/** `pnpm lab audit`: the promises about money and stock, checked on the databases and the ledger inside the lab. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join, resolve } from 'node:path'
+import { LabError } from './command.ts'
+import { createKubectl, KUBECONFIG } from './kubectl.ts'
+import { requireTools } from './tools.ts'
+
+const AUDIT = join(resolve(import.meta.dirname, '../..'), 'audit/src/main.ts')
+
+/** @param flags of the audit program. Resolves with its exit code: 0 no promise is broken, 1 one is, 2 not checked. */
+export async function audit(flags: readonly string[]): Promise<number> {
+  const program = requireTools().program('kubernetes', 'kubectl')
+  const kubectl = createKubectl(program)
+  const encoded = await kubectl(
+    ...['-n', 'order-management', 'get', 'secret', 'postgres-superuser'],
+    ...['-o', 'jsonpath={.data.password}'],
+  )
+  const password = Buffer.from(encoded, 'base64').toString('utf8').trim()
+  const forwards = await Promise.all([
+    forward(program, 'order-management', 'pod/postgres-0', 5432),
+    forward(program, 'card-processor', 'deployment/card-processor', 8083),
+  ])
+  try {
+    const [postgres, processor] = forwards.map(({ port }) => port)
+    const url = (database: string): string =>
+      `postgres://postgres:${encodeURIComponent(password)}@127.0.0.1:${postgres}/${database}`
+    const env = {
+      ...process.env,
+      ORDER_DATABASE_URL: url('oms_order'),
+      INVENTORY_DATABASE_URL: url('oms_inventory'),
+      PAYMENT_DATABASE_URL: url('oms_payment'),
+      PROCESSOR_URL: `http://127.0.0.1:${processor}`,
+    }
+    const child = spawn(process.execPath, [AUDIT, ...flags], { stdio: 'inherit', env })
+    const [code] = await once(child, 'exit')
+    return code ?? 2
+  } finally {
+    for (const { child } of forwards) child.kill()
+  }
+}
+
+/** A port on 127.0.0.1 that leads to the pod's own. */
+async function forward(
+  program: string,
+  namespace: string,
+  target: string,
+  port: number,
+): Promise<{ readonly port: number; readonly child: ChildProcess }> {
+  const args = ['--kubeconfig', KUBECONFIG, '-n', namespace, 'port-forward', target, `:${port}`]
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      said += chunk.toString('utf8')
+    })
+  const ended = once(child, 'exit')
+  for (;;) {
+    const found = /^Forwarding from 127\.0\.0\.1:(\d+)/m.exec(said)
+    if (found !== null) return { port: Number(found[1]), child }
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new LabError(`${target} in ${namespace} cannot be reached: ${said.trim()}`)
+    await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), ended])
+  }
+}

@@ -1,0 +1,197 @@
+/** The lab as it runs: `pnpm verify:lab`. Whatever this finds is found on a real Kubernetes and a real Istio. */
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { askGateway, type GatewayAnswer } from '../src/gateway.ts'
+import { createKubectl, type Kubectl } from '../src/kubectl.ts'
+import { type Lab, requireLab, STATE_DIR, urlOf } from '../src/lab.ts'
+import { ORDER, placeTracedOrder, TENANT, TRACED_SERVICES, type TracedOrder } from '../src/order.ts'
+import { signToken } from '../src/token.ts'
+import { requireTools } from '../src/tools.ts'
+import { orphans } from '../src/trace.ts'
+import { lab as run, succeed } from './cli.ts'
+import { type HostState, hostState } from './host.ts'
+
+/** 20 minutes: images may have to be built first. */
+const UP_WITHIN_MS = 1_200_000
+const MANY = 1000
+const WIDTH = 8
+const SERVICES = ['order-service', 'payment-service', 'inventory-service'] as const
+
+let before: HostState
+let lab: Lab
+let kubectl: Kubectl
+
+beforeAll(async () => {
+  await run('down')
+  before = await hostState()
+  console.log(await succeed('up'))
+  lab = requireLab()
+  kubectl = createKubectl(requireTools().program('kubernetes', 'kubectl'))
+}, UP_WITHIN_MS)
+afterAll(async () => {
+  await run('down')
+})
+
+async function place(headers: Readonly<Record<string, string>>): Promise<GatewayAnswer> {
+  return askGateway(lab, {
+    method: 'POST',
+    path: '/api/v1/orders',
+    headers: { 'idempotency-key': randomUUID(), ...headers },
+    body: ORDER,
+  })
+}
+
+const bearer = async (options: Parameters<typeof signToken>[1] = { tenant: TENANT }) => ({
+  authorization: `Bearer ${await signToken(STATE_DIR, options)}`,
+})
+
+describe('an order through the gateway', () => {
+  let order: TracedOrder
+  beforeAll(async () => {
+    order = await placeTracedOrder(lab)
+  }, 60_000)
+
+  test('is confirmed', () => {
+    expect(order.body).toMatchObject({ state: 'confirmed', currency: 'EUR' })
+    expect(order.status).toBe(201)
+  })
+
+  test('leaves one trace: four proxies, three applications, no span without its parent', () => {
+    expect(new Set(order.spans.map(({ service }) => service))).toEqual(new Set(TRACED_SERVICES))
+    const lost = orphans(order.spans).filter(({ parentId }) => parentId !== order.callerSpanId)
+    expect(lost).toEqual([])
+  })
+
+  test('is found by its number and its tenant in the spans of proxies and applications', () => {
+    const orderId = order.body['order_id']
+    const tagged = (tag: string, value: unknown): ReadonlySet<string> =>
+      new Set(order.spans.filter(({ tags }) => tags[tag] === value).map(({ service }) => service))
+    const inMesh = TRACED_SERVICES.filter((name) => !name.startsWith('istio-ingressgateway'))
+    // The gateway's proxy sees the order before it has a number.
+    expect([...tagged('order_id', orderId)]).toEqual(
+      expect.arrayContaining(inMesh.filter((name) => !name.startsWith('order-service.'))),
+    )
+    expect([...tagged('tenant', TENANT)]).toEqual(expect.arrayContaining([...inMesh]))
+  })
+
+  test('counts in Prometheus under the names of Istio, with who called whom', async () => {
+    const query = `sum by (source_principal, response_code) (istio_requests_total{reporter="destination", destination_service_name="payment-service"})`
+    await expect
+      .poll(
+        async () => {
+          const url = `${urlOf(lab, 'prometheus')}/api/v1/query?query=${encodeURIComponent(query)}`
+          const { data } = (await (await fetch(url)).json()) as {
+            data: { result: readonly { metric: Record<string, string> }[] }
+          }
+          return data.result.map(({ metric }) => metric)
+        },
+        { timeout: 60_000, interval: 1000 },
+      )
+      .toContainEqual({
+        source_principal: expect.stringContaining('/ns/order-management/sa/order-service'),
+        response_code: '201',
+      })
+  })
+})
+
+describe('who is let in', () => {
+  test('without a token: 403', async () => {
+    expect((await place({})).status).toBe(403)
+  })
+
+  test('with a token that nobody signed: 401', async () => {
+    const { authorization } = await bearer()
+    const forged = `${authorization.slice(0, authorization.lastIndexOf('.'))}.${'A'.repeat(86)}`
+    expect((await place({ authorization: forged })).status).toBe(401)
+  })
+
+  test('with a token of another audience: 403, of no tenant: 403', async () => {
+    const other = await place(await bearer({ tenant: TENANT, audience: 'another-api' }))
+    expect([401, 403]).toContain(other.status)
+    expect((await place(await bearer({}))).status).toBe(403)
+  })
+
+  test("a tenant in a header is not believed: the order is the token's", async () => {
+    const answer = await place({ ...(await bearer()), 'x-tenant-id': 'globex' })
+    expect(answer.status).toBe(201)
+    const { order_id: id } = JSON.parse(answer.text)
+    const mine = await askGateway(lab, { path: `/api/v1/orders/${id}`, headers: await bearer() })
+    const theirs = await askGateway(lab, {
+      path: `/api/v1/orders/${id}`,
+      headers: await bearer({ tenant: 'globex' }),
+    })
+    expect([mine.status, theirs.status]).toEqual([200, 404])
+  })
+
+  test.each(SERVICES)('plain text to a pod of %s is refused', async (service) => {
+    const [pod] = await kubectl.list('pods', '-n', 'order-management', '-l', `app=${service}`)
+    const url = `http://${pod?.['status'].podIP}:8080/health`
+    const { code, stderr } = await run('exec', '--', 'curl', '-sS', '--max-time', '5', url)
+    expect(`${code} ${stderr}`).toMatch(/^(52|56) .*(reset|Empty reply)/s)
+  })
+})
+
+describe('every pod of the product', () => {
+  test('has a native sidecar, and its redirection is made outside of it', async () => {
+    const pods = await kubectl.list('pods', '-n', 'order-management')
+    expect(pods.length).toBeGreaterThan(5)
+    for (const pod of pods) {
+      const inits = pod['spec'].initContainers as readonly Record<string, unknown>[]
+      expect(inits.map(({ name }) => name)).toEqual(['istio-validation', 'istio-proxy'])
+      expect(inits[1]?.['restartPolicy']).toBe('Always')
+    }
+  })
+
+  test('of a Job has ended, its sidecar, too', async () => {
+    const jobs = await kubectl.list('jobs', '-n', 'order-management')
+    expect(jobs.length).toBeGreaterThanOrEqual(5)
+    for (const { status } of jobs) expect(status).toMatchObject({ succeeded: 1 })
+  })
+
+  test('lives in a namespace that admits nothing less restricted', async () => {
+    const manifest = JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'intruder', namespace: 'order-management' },
+      spec: { containers: [{ name: 'x', image: 'x', securityContext: { privileged: true } }] },
+    })
+    await expect(kubectl.apply([JSON.parse(manifest)])).rejects.toThrow(/violates PodSecurity/)
+  })
+})
+
+test('1,000 orders through the gateway: none fails, and the audit is green', async () => {
+  const headers = await bearer()
+  const statuses = new Map<number, number>()
+  let left = MANY
+  async function caller(): Promise<void> {
+    while (left-- > 0) {
+      const { status } = await place(headers)
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    }
+  }
+  await Promise.all(Array.from({ length: WIDTH }, caller))
+  expect(Object.fromEntries(statuses)).toEqual({ 201: MANY })
+  const audit = await run('audit', '--settle-timeout', '60')
+  expect(audit.stdout).toContain('I1')
+  expect(`${audit.code} ${audit.stderr}`).toBe('0 ')
+}, 300_000)
+
+test('a wrong name is answered with the names there are', async () => {
+  const { code, stderr } = await run('logs', 'nothing-of-that-name')
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/kube-apiserver[\s\S]*postgres-0/)
+  expect((await run('deploy', 'shipping')).stderr).toMatch(/there are order-service, payment/)
+})
+
+test('a second lab of this checkout is refused while this one is up', async () => {
+  const { code, stderr } = await run('up')
+  expect(`${code} ${stderr}`).toMatch(/^1 The lab is up already/)
+})
+
+test('down takes 3 s at most, and leaves no process, mount, interface, rule or cgroup', async () => {
+  const startedAt = performance.now()
+  await succeed('down')
+  const seconds = (performance.now() - startedAt) / 1000
+  expect(await hostState()).toEqual(before)
+  expect(seconds).toBeLessThanOrEqual(3)
+})
