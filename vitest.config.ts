@@ -11,6 +11,7 @@ export default defineConfig({
           include: [
             '{services,packages}/*/test/**/*.test.ts',
             '{processor,audit,bench,provision,mutants}/test/**/*.test.ts',
+            'lab/test/offline/*.test.ts',
           ],
           globalSetup,
           // Files share their worker's modules: importing them anew costs each a second.

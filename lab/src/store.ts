@@ -10,28 +10,39 @@ import type { Archive } from './images/infrastructure.ts'
 
 const IMPORT = join(import.meta.dirname, 'node/import.ts')
 
-/** A store in `cacheDir` that has exactly these images; made where it is missing. */
-export async function pristineStore(
-  cacheDir: string,
-  archives: readonly Archive[],
-  step: (line: string) => void,
-): Promise<string> {
-  const keys = archives.map(({ name, key }) => `${name} ${key}`).join('\n')
-  const name = `store-${createHash('sha256').update(keys).digest('hex').slice(0, 16)}`
+export interface StoreOptions {
+  /** Where stores are kept; of each kind only the one used last. */
+  readonly cacheDir: string
+  readonly kind: string
+  readonly archives: readonly Archive[]
+  /** A store to start from: what it has needs no import. */
+  readonly from?: string
+  readonly step: (line: string) => void
+}
+
+/** A store that has the archives' images and those of `from`; made where it is missing. */
+export async function pristineStore(options: StoreOptions): Promise<string> {
+  const { cacheDir, kind, archives, from, step } = options
+  const keys = [from, ...archives.map(({ name, key }) => `${name} ${key}`)].join('\n')
+  const prefix = `${kind}-store-`
+  const name = `${prefix}${createHash('sha256').update(keys).digest('hex').slice(0, 16)}`
   const dir = join(cacheDir, name)
   if (existsSync(dir)) return dir
   const half = mkdtempSync(join(cacheDir, '.store-'))
   try {
-    const files = archives.map(({ file }) => file)
-    await importInto(half, files)
-    renameSync(half, dir)
+    if (from !== undefined) await copyStore(from, join(half, 'store'))
+    await importInto(
+      join(half, 'store'),
+      archives.map(({ file }) => file),
+    )
+    renameSync(join(half, 'store'), dir)
   } finally {
     rmSync(half, { recursive: true, force: true })
   }
   for (const other of readdirSync(cacheDir))
-    if (other.startsWith('store-') && other !== name)
+    if (other.startsWith(prefix) && other !== name)
       rmSync(join(cacheDir, other), { recursive: true, force: true })
-  step(`image store of ${archives.length} images`)
+  step(`image store: ${archives.length} images imported`)
   return dir
 }
 

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CACHE_DIR } from './cache.ts'
 import { LabError } from './command.ts'
-import { type Archive, infrastructureArchives } from './images/infrastructure.ts'
+import { infrastructureArchives } from './images/infrastructure.ts'
 import { productImages } from './images/product.ts'
 import { prepareBases } from './images/stand-ins.ts'
 import { createKubectl, writeKubeconfig } from './kubectl.ts'
@@ -43,8 +43,9 @@ export async function build({ install = false }: { readonly install?: boolean })
   const infrastructure = await infrastructureArchives(bases.store, tools, images, step)
   const product = await productImages(bases, images)
   step('tools and images are there')
-  const archives: readonly Archive[] = [...infrastructure, ...product]
-  const store = await pristineStore(CACHE_DIR, archives, step)
+  const stores = { cacheDir: CACHE_DIR, step }
+  const from = await pristineStore({ ...stores, kind: 'node', archives: infrastructure })
+  const store = await pristineStore({ ...stores, kind: 'product', archives: product, from })
   const tags = Object.fromEntries(product.map(({ image, tag }) => [image, tag]))
   return { tools, tags, store }
 }
