@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path'
 import { type Ended, exec } from '../src/command.ts'
 
-const MAIN = join(resolve(import.meta.dirname, '..'), 'src/main.ts')
+export const MAIN = join(resolve(import.meta.dirname, '..'), 'src/main.ts')
 
 export function lab(...args: readonly string[]): Promise<Ended> {
   return exec(process.execPath, [MAIN, ...args])
