@@ -92,11 +92,11 @@ export interface LoopOptions {
   readonly deadlineMs: number
   /** The most permits one pass takes of the limiter's low-priority share: how many things it may do at once. */
   readonly maxPermits: number
+  /** Worked on so many, a pass has probably left some: the next one comes at once. Its permits where absent. */
+  readonly batch?: number
 }
 
 export interface BackgroundLoop {
-  /** Lets the next pass come now. */
-  nudge(): void
   /** One pass at once, beside the loop's own; for operations and tests. */
   runOnce(): Promise<void>
 }
@@ -107,13 +107,13 @@ export interface BackgroundLoop {
  */
 export function every(
   server: Server,
-  { name, ms, deadlineMs, maxPermits }: LoopOptions,
+  { name, ms, deadlineMs, maxPermits, batch }: LoopOptions,
   pass: (permits: number) => Promise<number>,
 ): BackgroundLoop {
   let stopped = true
   let current: Promise<void> = Promise.resolve()
   let wake: (() => void) | undefined
-  let nudged = false
+  let full = false
 
   async function runOnce(): Promise<void> {
     const { limiter, passes } = server.chassis
@@ -122,8 +122,7 @@ export function every(
     try {
       const worked = await rootSpan(name, {}, () => underDeadline(deadlineMs, () => pass(permits)))
       passes.inc({ outcome: worked > 0 ? 'worked' : 'idle' })
-      // A full pass means that more waits.
-      if (worked >= permits) nudged = true
+      full = worked >= (batch ?? permits)
     } catch (error) {
       passes.inc({ outcome: 'failed' })
       server.log.warn({ err: error, loop: name }, 'loop pass failed')
@@ -136,13 +135,13 @@ export function every(
     while (!stopped) {
       await pause()
       if (stopped) return
-      nudged = false
+      full = false
       await runOnce()
     }
   }
 
   function pause(): Promise<void> {
-    if (nudged) return Promise.resolve()
+    if (full) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = setTimeout(done, ms * (0.8 + Math.random() * 0.4))
       function done(): void {
@@ -166,11 +165,5 @@ export function every(
       await current
     },
   })
-  return {
-    nudge() {
-      nudged = true
-      wake?.()
-    },
-    runOnce,
-  }
+  return { runOnce }
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer as createTcpServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { freePort } from '../src/embedded-postgres.ts'
 import { every, startLoops, stopOnce } from '../src/lifecycle.ts'
 import { createTestDatabase, eventually, type TestDatabase } from '../src/testing.ts'
@@ -238,15 +238,24 @@ describe('a loop', () => {
     expect(service.server.chassis.limiter.stats().inFlight).toBe(0)
   })
 
-  test('comes at once when nudged', async () => {
+  test('comes at once after a full pass, and only then', async () => {
+    const results = [128, 128, 127]
     let passes = 0
     service = await startService(() => undefined)
-    const { nudge } = every(service.server, { ...loop, ms: 60_000 }, async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    every(service.server, { ...loop, ms: 1000, maxPermits: 1, batch: 128 }, async () => {
       passes++
-      return 0
+      return results[passes - 1] ?? 0
     })
     startLoops(service.server)
-    nudge()
-    await eventually('a pass', () => passes === 1, 2000)
+    try {
+      // Pauses are 0.8 to 1.2 s long.
+      await vi.advanceTimersByTimeAsync(1200)
+      expect(passes).toBe(3)
+      await vi.advanceTimersByTimeAsync(1200)
+      expect(passes).toBe(4)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

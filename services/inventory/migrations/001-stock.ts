@@ -55,7 +55,11 @@ GRANT SELECT, INSERT ON oms.${table} TO oms_inventory;`,
   )
   .join('')
 
-/** Each: one call, one round trip, one commit. `entity` is the row as JSON. Locks: reservations by order_id, then stock by sku. */
+/**
+ * Each: one call, one round trip, one commit. `entity` is the row as JSON. Locks: reservations by order_id, then stock by sku.
+ * The planner takes any list of lines for a hundred and would read all of a tenant's stock to join them: `sku = ANY`
+ * beside the join makes it look up theirs.
+ */
 const functions = `
 GRANT UPDATE (supplied, available, reserved, sold) ON oms.stock TO oms_inventory;
 GRANT UPDATE (state, unavailable, expires_at) ON oms.reservation TO oms_inventory;
@@ -84,12 +88,12 @@ BEGIN
   PERFORM 1 FROM oms.stock WHERE tenant_id = p_t AND sku = ANY (v_skus) ORDER BY sku FOR NO KEY UPDATE;
   SELECT jsonb_agg(l.sku ORDER BY l.sku) INTO v_unavailable
     FROM jsonb_to_recordset(p_lines) AS l(sku text, quantity bigint)
-    LEFT JOIN oms.stock s ON s.tenant_id = p_t AND s.sku = l.sku
+    LEFT JOIN oms.stock s ON s.tenant_id = p_t AND s.sku = ANY (v_skus) AND s.sku = l.sku
    WHERE s.available IS NULL OR s.available < l.quantity;
   IF v_unavailable IS NULL THEN
     UPDATE oms.stock s SET available = s.available - l.quantity, reserved = s.reserved + l.quantity
       FROM jsonb_to_recordset(p_lines) AS l(sku text, quantity bigint)
-     WHERE s.tenant_id = p_t AND s.sku = l.sku;
+     WHERE s.tenant_id = p_t AND s.sku = ANY (v_skus) AND s.sku = l.sku;
   ELSE
     UPDATE oms.reservation SET state = 9, unavailable = v_unavailable, expires_at = NULL
      WHERE tenant_id = p_t AND order_id = p_o RETURNING * INTO r;
@@ -113,7 +117,7 @@ BEGIN
     PERFORM 1 FROM oms.stock WHERE tenant_id = p_t AND sku = ANY (v_skus) ORDER BY sku FOR NO KEY UPDATE;
     UPDATE oms.stock s SET reserved = s.reserved - l.quantity, available = s.available + l.quantity
       FROM jsonb_to_recordset(r.lines) AS l(sku text, quantity bigint)
-     WHERE s.tenant_id = p_t AND s.sku = l.sku;
+     WHERE s.tenant_id = p_t AND s.sku = ANY (v_skus) AND s.sku = l.sku;
     role := 'fresh';
   ELSE
     SELECT * INTO r FROM oms.reservation WHERE tenant_id = p_t AND order_id = p_o;
@@ -140,7 +144,7 @@ BEGIN
       FROM (SELECT l.sku, sum(l.quantity)::bigint AS quantity
               FROM oms.reservation r, jsonb_to_recordset(r.lines) AS l(sku text, quantity bigint)
              WHERE r.tenant_id = p_t AND r.order_id = ANY (v_held) GROUP BY l.sku) q
-     WHERE s.tenant_id = p_t AND s.sku = q.sku;
+     WHERE s.tenant_id = p_t AND s.sku = ANY (v_skus) AND s.sku = q.sku;
     UPDATE oms.reservation SET state = 2, expires_at = NULL WHERE tenant_id = p_t AND order_id = ANY (v_held);
   END IF;
   RETURN QUERY

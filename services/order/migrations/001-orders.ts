@@ -152,7 +152,8 @@ BEGIN
          sum(l.quantity * p.unit_price_minor), jsonb_agg(l.sku) FILTER (WHERE p.sku IS NULL)
     INTO v_lines, v_amount, v_unpriced
     FROM jsonb_to_recordset(p_lines) AS l (sku text, quantity bigint)
-    LEFT JOIN oms.price p ON p.tenant_id = p_t AND p.sku = l.sku AND p.currency = p_currency;
+    LEFT JOIN LATERAL (SELECT q.sku, q.unit_price_minor FROM oms.price q
+      WHERE q.tenant_id = p_t AND q.sku = l.sku AND q.currency = p_currency LIMIT 1) p ON true;
   due := false;
   IF v_unpriced IS NULL AND v_amount <= 1000000000000 THEN
     INSERT INTO oms.orders (tenant_id, order_id, fp, state, currency, amount_minor, lines, payment_token, decide_at, next_run_at)

@@ -13,7 +13,6 @@ import { createPaymentClient } from './adapters/payment-client.ts'
 import type { Config } from './config.ts'
 import { createCancelOrder } from './domain/cancel-order.ts'
 import { createDriver } from './domain/drive-order.ts'
-import { isFinal } from './domain/order.ts'
 import { createPlaceOrder } from './domain/place-order.ts'
 import type { Orders } from './domain/ports.ts'
 import { publishEvents } from './domain/publish-events.ts'
@@ -60,10 +59,7 @@ export function buildApp(
   const postgres = createPostgres(server, config, migrations)
   const outbox = createOutbox(postgres)
   const orders = createOrderRepository(postgres, {
-    onTransition(from, to) {
-      transitions.inc({ from, to })
-      if (isFinal({ state: to })) relay.nudge()
-    },
+    onTransition: (from, to) => transitions.inc({ from, to }),
   })
   const payments = createPaymentClient(
     createHttpClient(server, {
@@ -114,6 +110,8 @@ export function buildApp(
       ms: config.RELAY_INTERVAL_MS,
       deadlineMs: PASS_DEADLINE_MS,
       maxPermits: 1,
+      // Not woken by every order that ends: a pass is three commits, of one event or of 128.
+      batch: RELAY_BATCH,
     },
     () => publishEvents(RELAY_BATCH, { outbox, inventory, log }),
   )

@@ -37,7 +37,7 @@ export const configSchema = Type.Object({
   RELAY_INTERVAL_MS: Type.Integer({
     default: 200,
     minimum: 10,
-    description: 'Pause between passes over the outbox; a confirmed order nudges it.',
+    description: 'Pause between passes over the outbox; none after a full one.',
   }),
 })
 
