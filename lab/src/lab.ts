@@ -86,23 +86,24 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   if (runningLab() !== undefined)
     throw new LabError('The lab is up already. Use it, or end it first: pnpm lab down')
   removeDeadCgroups((pid) => isLab(pid))
-  const doors = await openDoors(portOffset)
   rmSync(STATE_DIR, { recursive: true, force: true })
   mkdirSync(STATE_DIR, { recursive: true })
   await fill(STATE_DIR)
 
+  const doors = await openDoors(portOffset)
   const child = spawnBoot(toolsDir)
   const pid = child.pid as number
   createCgroups(cgroupRootOf(pid))
   const lab = { pid, portOffset }
   writeFileSync(RECORD, JSON.stringify(lab))
+  const ready = untilReady(child, onStep)
   for (const { target, listening } of doors) {
     await send(child, { forward: target }, listening)
     // The other process has it now.
     listening.close()
   }
   await send(child, { cgroupRoot: cgroupRootOf(pid) })
-  await untilReady(child, onStep)
+  await ready
   async function keep(): Promise<void> {
     await send(child, { keep: true })
     child.disconnect()
@@ -111,7 +112,6 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   return { lab, keep }
 }
 
-/** Resolves once it is on its way; an end of the child is told by `untilReady`. */
 function send(child: ChildProcess, message: FromParent, handle?: Server): Promise<void> {
   return new Promise((resolve) => {
     child.send(message, handle, () => resolve())

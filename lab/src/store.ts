@@ -3,8 +3,8 @@
  * starts from a copy of a pristine one, whose files are hard links, but for the databases.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { run } from './command.ts'
 import type { Archive } from './images/infrastructure.ts'
 
@@ -59,6 +59,7 @@ const DATABASES = [
 ]
 
 export async function copyStore(pristine: string, to: string): Promise<void> {
+  mkdirSync(dirname(to), { recursive: true })
   const copied = await run('cp', ['-al', pristine, to]).catch(() => undefined)
   // The state folder may be on another disk than the cache.
   if (copied === undefined) await run('cp', ['-a', pristine, to])

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -131,7 +132,12 @@ export async function infrastructureArchives(
   mkdirSync(cacheDir, { recursive: true })
   const archives: Archive[] = []
   for (const recipe of recipes(tools)) {
-    const key = createHash('sha256').update(JSON.stringify(recipe)).digest('hex').slice(0, 16)
+    // How it is made counts as much as what it is made of.
+    const content = [JSON.stringify(recipe), readFileSync(import.meta.filename)]
+    const key = content
+      .reduce((hash, each) => hash.update(each), createHash('sha256'))
+      .digest('hex')
+      .slice(0, 16)
     const file = join(cacheDir, `${basename(recipe.name).replace(':', '-')}-${key}.tar`)
     if (!existsSync(file)) {
       await make(store, recipe, file)
@@ -149,7 +155,7 @@ async function make(store: ImageStore, recipe: Recipe, file: string): Promise<vo
     if (packages !== undefined) await debian(packages, join(context, 'base.tar'))
     for (const [target, source] of Object.entries(files)) {
       mkdirSync(join(context, 'files', dirname(target)), { recursive: true })
-      cpSync(source, join(context, 'files', target), { recursive: true })
+      cpSync(source, join(context, 'files', target), { recursive: true, verbatimSymlinks: true })
     }
     for (const [target, text] of Object.entries(texts)) {
       mkdirSync(join(context, 'files', dirname(target)), { recursive: true })

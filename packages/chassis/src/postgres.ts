@@ -183,7 +183,7 @@ const NETWORK = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUN
 
 /** Settings and roles under which the promises would not hold. */
 async function refuseUnsafe(server: Server, pool: pg.Pool): Promise<void> {
-  const result = await retryWhileStarting(server, () =>
+  const result = await retryWhileStarting(isDraining(server), () =>
     pool.query<{ reason: string }>(`
       SELECT name || ' is off: a crash would lose what was acknowledged; turn it on' AS reason
         FROM pg_settings
@@ -229,7 +229,7 @@ async function awaitSchema(
   const wanted = Object.keys(migrations).sort().at(-1) ?? ''
   let told = false
   for (;;) {
-    const applied = await retryWhileStarting(server, () => latestMigration(pool))
+    const applied = await retryWhileStarting(isDraining(server), () => latestMigration(pool))
     if (applied === undefined || applied >= wanted) return
     if (!told)
       server.log.warn({ wanted, applied }, 'waiting for the schema; run `main.mjs migrate`')
@@ -250,13 +250,15 @@ async function latestMigration(pool: pg.Pool): Promise<string> {
   return rows[0]?.name ?? ''
 }
 
-/** Waits for a database that is not up yet: pods of one release start in any order. `undefined` once the server stops. */
+const isDraining = (server: Server) => (): boolean => server.chassis.phase === 'draining'
+
+/** Waits for a database that is not up yet: pods of one release start in any order. `undefined` once it `isOver`. */
 async function retryWhileStarting<T>(
-  server: Server,
+  isOver: () => boolean,
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   for (;;) {
-    if (server.chassis.phase === 'draining') return undefined
+    if (isOver()) return undefined
     try {
       return await work()
     } catch (error) {
@@ -271,6 +273,9 @@ async function retryWhileStarting<T>(
   }
 }
 
+/** 30 s: a database that starts beside the migration has answered by then. */
+const MIGRATE_WAITS_MS = 30_000
+
 /** Applies what is missing, once, however many start at the same time. Run by the schema's owner. */
 export async function migrate(
   config: DatabaseConfig,
@@ -283,6 +288,11 @@ export async function migrate(
   const pool = new pg.Pool({ ...connection(config), max: 1 })
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
   try {
+    const until = performance.now() + MIGRATE_WAITS_MS
+    await retryWhileStarting(
+      () => performance.now() > until,
+      () => pool.query('SELECT 1'),
+    )
     const { error, results } = await new Migrator({
       db,
       migrationTableSchema: SCHEMA,
