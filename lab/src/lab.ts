@@ -7,9 +7,11 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { cgroupRootOf, createCgroups, removeDeadCgroups } from './cgroups.ts'
@@ -86,8 +88,7 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   if (runningLab() !== undefined)
     throw new LabError('The lab is up already. Use it, or end it first: pnpm lab down')
   removeDeadCgroups((pid) => isLab(pid))
-  rmSync(STATE_DIR, { recursive: true, force: true })
-  mkdirSync(STATE_DIR, { recursive: true })
+  const emptied = emptyStateDir()
   await fill(STATE_DIR)
 
   const doors = await openDoors(portOffset)
@@ -97,6 +98,8 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   const lab = { pid, portOffset }
   writeFileSync(RECORD, JSON.stringify(lab))
   const ready = untilReady(child, onStep)
+  // Awaited below; it may fail before.
+  ready.catch(() => undefined)
   for (const { target, listening } of doors) {
     await send(child, { forward: target }, listening)
     // The other process has it now.
@@ -104,12 +107,22 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   }
   await send(child, { cgroupRoot: cgroupRootOf(pid) })
   await ready
+  await emptied
   async function keep(): Promise<void> {
     await send(child, { keep: true })
     child.disconnect()
     child.unref()
   }
   return { lab, keep }
+}
+
+/** At once; resolves when what was in it is gone from the disk, too. */
+async function emptyStateDir(): Promise<void> {
+  const old = `${STATE_DIR}.old`
+  rmSync(old, { recursive: true, force: true })
+  if (existsSync(STATE_DIR)) renameSync(STATE_DIR, old)
+  mkdirSync(STATE_DIR, { recursive: true })
+  await rm(old, { recursive: true, force: true })
 }
 
 function send(child: ChildProcess, message: FromParent, handle?: Server): Promise<void> {
@@ -152,8 +165,8 @@ function untilReady(child: ChildProcess, onStep: (step: string) => void): Promis
 /** 10 s: killing a namespace's first process ends all others at once. */
 const GONE_WITHIN_MS = 10_000
 
-/** What a lab wrote down outlives it, until the next one. */
-const KEPT: readonly string[] = ['logs', 'var-log']
+/** Until the next lab: what it wrote down, and its image store, thousands of files that take seconds to remove. */
+const KEPT: readonly string[] = ['logs', 'var-log', 'var-lib']
 
 /** Ends the lab of this checkout, and what dead ones left. Returns whether one ran. */
 export async function stopLab(): Promise<boolean> {

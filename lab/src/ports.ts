@@ -27,12 +27,18 @@ export const DOOR_NAMES = Object.keys(DOORS) as readonly DoorName[]
 export async function openDoors(
   portOffset: number,
 ): Promise<readonly { readonly target: Target; readonly listening: Server }[]> {
-  return Promise.all(
+  const opened = await Promise.allSettled(
     DOOR_NAMES.map(async (name) => {
       const { hostPort, ...target } = DOORS[name]
       return { target, listening: await listen(name, hostPort + portOffset) }
     }),
   )
+  const failed = opened.find((each) => each.status === 'rejected')
+  const doors = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  if (failed === undefined) return doors
+  // One that stays open would keep this process alive.
+  for (const { listening } of doors) listening.close()
+  throw failed.reason
 }
 
 function listen(name: DoorName, port: number): Promise<Server> {

@@ -55,37 +55,40 @@ export interface InstallOptions {
 /** 120 s a namespace; the slowest takes twenty where the machine is quiet. */
 export const ROLLED_OUT_WITHIN_MS = 120_000
 
-export async function installDns({ kubectl, step }: InstallOptions): Promise<void> {
-  await kubectl.apply(parseObjects(readFileSync(join(ROOT, 'lab/manifests/coredns.yaml'), 'utf8')))
-  await kubectl.untilRolledOut('kube-system', ROLLED_OUT_WITHIN_MS)
-  step('the node is ready, names resolve')
+/** The node's DNS and Istio, without waiting for the node: what is applied starts when it can. */
+export async function installMesh({ kubectl, rendered, step }: InstallOptions): Promise<void> {
+  const dns = parseObjects(readFileSync(join(ROOT, 'lab/manifests/coredns.yaml'), 'utf8'))
+  const all = LAYERS.flatMap((layer) => rendered[layer])
+  await kubectl.apply([...dns, ...all.filter(({ kind }) => kind === 'Namespace')])
+  await kubectl.apply(rendered.controlPlane)
+  for (const namespace of ['istio-cni', 'istio-system', 'kube-system'])
+    await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
+  step('the node is ready; names resolve; Istio: istiod and the CNI node agent are ready')
 }
 
-export async function installMesh({ kubectl, rendered, step }: InstallOptions): Promise<void> {
-  const all = LAYERS.flatMap((layer) => rendered[layer])
-  await kubectl.apply(all.filter(({ kind }) => kind === 'Namespace'))
-  await kubectl.apply(rendered.controlPlane)
-  for (const namespace of ['istio-cni', 'istio-system'])
-    await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
-  step('Istio: istiod and the CNI node agent are ready')
-}
+const PRODUCT_NAMESPACES = [
+  'order-management',
+  'card-processor',
+  'istio-ingress',
+  'jaeger',
+  'monitoring',
+] as const
 
 /** Everything at once: the services wait for what they need. */
 export async function installProduct(options: InstallOptions): Promise<void> {
   const { kubectl, rendered, tags, step } = options
   const { objects, jwks } = await createSecrets()
-  await kubectl.apply([...objects, demoCatalogue()])
-  for (const layer of LAYERS)
-    await kubectl.apply(
-      objectsOf(rendered, layer, tags).map((object) => withTokenKeys(object, jwks)),
-    )
-  for (const namespace of [
-    'istio-ingress',
-    'jaeger',
-    'monitoring',
-    'card-processor',
-    'order-management',
+  const layers = LAYERS.flatMap((layer) => objectsOf(rendered, layer, tags))
+  // The first one takes longest: its database is made.
+  const first = layers.filter(({ metadata }) => metadata.name === 'postgres')
+  const others = layers.filter((object) => !first.includes(object))
+  await kubectl.apply([
+    ...objects,
+    demoCatalogue(),
+    ...first,
+    ...others.map((object) => withTokenKeys(object, jwks)),
   ])
+  for (const namespace of PRODUCT_NAMESPACES)
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
   step('the product: gateway, services, PostgreSQL, card processor, Jaeger, Prometheus are ready')
 }

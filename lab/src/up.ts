@@ -9,14 +9,7 @@ import { prepareBases } from './images/stand-ins.ts'
 import { createKubectl, writeKubeconfig } from './kubectl.ts'
 import { type Lab, runningLab, startLab } from './lab.ts'
 import { checkMachine } from './preconditions.ts'
-import {
-  installDns,
-  installMesh,
-  installProduct,
-  renderProduct,
-  type Tags,
-  writeTags,
-} from './product.ts'
+import { installMesh, installProduct, renderProduct, type Tags, writeTags } from './product.ts'
 import { say, step } from './progress.ts'
 import { copyStore, pristineStore } from './store.ts'
 import { buildTools, cachedTools, type Tools } from './tools.ts'
@@ -72,7 +65,6 @@ export async function up({ install = false, portOffset = 0 }: UpOptions): Promis
     writeTags(tags)
     const kubectl = createKubectl(tools.program('kubernetes', 'kubectl'))
     const options = { kubectl, rendered, tags, step }
-    await installDns(options)
     await installMesh(options)
     await installProduct(options)
     await keep()

@@ -26,8 +26,7 @@ export async function productImages(
   images: readonly ImageName[] = LAB_IMAGES,
 ): Promise<readonly ProductImage[]> {
   mkdirSync(cacheDir, { recursive: true })
-  const built: ProductImage[] = []
-  for (const image of images) {
+  async function one(image: ImageName): Promise<ProductImage> {
     const { id } = await buildImage(bases, `localhost/${image}`, { PACKAGE: PACKAGES[image] })
     const tag = id.slice(0, 12)
     const name = imageName(image, tag)
@@ -36,7 +35,7 @@ export async function productImages(
       await bases.store.buildah('tag', `localhost/${image}`, name)
       await archive(bases.store, name, file)
     }
-    built.push({ image, tag, name, key: tag, file })
+    return { image, tag, name, key: tag, file }
   }
-  return built
+  return Promise.all(images.map(one))
 }
