@@ -30,7 +30,10 @@ export async function deploy(lab: Lab, service: string): Promise<void> {
   const namespace = image === 'card-processor' ? image : 'order-management'
   // The template of a Job is immutable: a new release replaces it.
   await kubectl('-n', namespace, 'delete', 'job', `${image}-migrate`, '--ignore-not-found')
-  await kubectl.apply(objectsOf(await renderProduct(tools), 'apps', tags))
+  const own = objectsOf(await renderProduct(tools), 'apps', tags).filter(
+    ({ metadata: { name } }) => name === image || name === `${image}-migrate`,
+  )
+  await kubectl.apply(own)
   writeTags(tags)
   await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
   step(`${image} ${built.tag} runs`)
