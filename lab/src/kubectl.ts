@@ -55,7 +55,7 @@ export function parseObjects(text: string): readonly KubernetesObject[] {
 export interface Kubectl {
   (...args: readonly string[]): Promise<string>
   /** Server-side; all of `objects` or an error. */
-  apply(objects: readonly object[]): Promise<void>
+  apply(objects: readonly object[], ...flags: readonly string[]): Promise<void>
   list(...args: readonly string[]): Promise<readonly KubernetesObject[]>
   /**
    * Waits until every Deployment, StatefulSet, DaemonSet and Job of `namespace` has what it wants.
@@ -68,10 +68,10 @@ export function createKubectl(program: string): Kubectl {
   const kubectl = (...args: readonly string[]) =>
     run(program, ['--kubeconfig', KUBECONFIG, ...args])
 
-  async function apply(objects: readonly object[]): Promise<void> {
+  async function apply(objects: readonly object[], ...flags: readonly string[]): Promise<void> {
     const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects })
-    const flags = ['apply', '--server-side', '--force-conflicts', '-f', '-']
-    await run(program, ['--kubeconfig', KUBECONFIG, ...flags], { input })
+    const args = ['apply', '--server-side', '--force-conflicts', ...flags, '-f', '-']
+    await run(program, ['--kubeconfig', KUBECONFIG, ...args], { input })
   }
 
   async function list(...args: readonly string[]): Promise<readonly KubernetesObject[]> {

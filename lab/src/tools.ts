@@ -154,6 +154,11 @@ async function cached(
   try {
     await make(group, half, progress)
     renameSync(half, dir)
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error
+    throw new LabError(
+      `The tools of group ${group.name} could not be built; it needs the network (PyPI, the Go module proxy), once. ${error.message}`,
+    )
   } finally {
     rmSync(half, { recursive: true, force: true })
   }

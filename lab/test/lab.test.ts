@@ -1,10 +1,15 @@
 /** The lab as it runs: `pnpm verify:lab`. Whatever this finds is found on a real Kubernetes and a real Istio. */
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { run as exec } from '../src/command.ts'
 import { askGateway, type GatewayAnswer } from '../src/gateway.ts'
-import { createKubectl, type Kubectl } from '../src/kubectl.ts'
+import { ROOT } from '../src/images/stand-ins.ts'
+import { createKubectl, type Kubectl, parseObjects } from '../src/kubectl.ts'
 import { type Lab, requireLab, STATE_DIR, urlOf } from '../src/lab.ts'
+import { isSail } from '../src/mesh.ts'
 import { ORDER, placeTracedOrder, TENANT, TRACED_SERVICES, type TracedOrder } from '../src/order.ts'
+import { LAYERS } from '../src/product.ts'
 import { signToken } from '../src/token.ts'
 import { requireTools } from '../src/tools.ts'
 import { orphans } from '../src/trace.ts'
@@ -184,6 +189,24 @@ test('1,000 orders through the gateway: none fails, and the audit is green', asy
   expect(audit.stdout).toContain('I1')
   expect(`${audit.code} ${audit.stderr}`).toBe('0 ')
 }, 300_000)
+
+test.each(LAYERS)(
+  "kind's overlay of %s is accepted by the API server and istiod's webhooks, on trial",
+  async (layer) => {
+    const kustomize = requireTools().program('gate', 'kustomize')
+    const folder = join(ROOT, 'k8s/overlays/kind', layer)
+    const objects = parseObjects(await exec(kustomize, ['build', folder]))
+      // Sail's own have no definition here.
+      .filter((object) => !isSail(object))
+      // A Job of that name has run here, and cannot be changed.
+      .map((object) =>
+        object.kind === 'Job'
+          ? { ...object, metadata: { ...object.metadata, name: 'trial' } }
+          : object,
+      )
+    await kubectl.apply(objects, '--dry-run=server')
+  },
+)
 
 test('a wrong name is answered with the names there are', async () => {
   const { code, stderr } = await run('logs', 'nothing-of-that-name')
