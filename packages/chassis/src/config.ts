@@ -1,7 +1,7 @@
 /** Configuration: the environment, checked against one schema, all complaints in one message. */
 import { readFileSync } from 'node:fs'
-import AjvCompiler from '@fastify/ajv-compiler'
-import { type Static, type TObject, type TProperties, Type } from 'typebox'
+import { type Static, type TObject, type TProperties, type TSchema, Type } from 'typebox'
+import { Check, Errors } from 'typebox/value'
 
 /** Variables that every service has. Units stand in the names. */
 export const chassisConfig = {
@@ -43,62 +43,55 @@ export type ChassisConfig = Static<TObject<typeof chassisConfig>>
 
 export class ConfigError extends Error {}
 
-/** Variables are text; nothing but what the schema names is kept. */
-const compile = AjvCompiler()(
-  {},
-  {
-    customOptions: {
-      allErrors: true,
-      coerceTypes: true,
-      removeAdditional: true,
-      useDefaults: true,
-      // Checking the schema itself costs more than all else of it.
-      meta: false,
-      validateSchema: false,
-    },
-  },
-)
-
 /**
- * The values of `schema`, typed and with defaults.
+ * The values of `schema`, typed and with defaults; nothing but what it names.
  * @throws ConfigError naming every missing or malformed variable.
  */
 export function parseConfig<T extends TProperties>(
   schema: TObject<T>,
   env: Readonly<Record<string, string | undefined>>,
 ): Static<TObject<T>> {
-  const names = Object.keys(schema.properties)
-  // An empty variable counts as absent: that is what a deployment tool writes for "not set".
-  const given = Object.fromEntries(
-    names.flatMap((name) =>
-      env[name] === undefined || env[name] === '' ? [] : [[name, env[name]]],
-    ),
-  )
-  const validate = compile({ schema: { ...schema, additionalProperties: false } })
-  if (validate(given) !== true) {
-    const errors = (validate.errors ?? []) as readonly AjvError[]
-    const complaints = errors.map(({ instancePath, params, message }) => {
-      const name = params.missingProperty ?? instancePath.slice(1)
-      const meaning = (schema.properties[name] as { description?: string }).description
-      if (params.missingProperty !== undefined) return `  ${name} is missing: ${meaning ?? ''}`
-      const allowed =
-        params.allowedValues === undefined ? '' : `: ${params.allowedValues.join(', ')}`
-      return `  ${name} ${message}${allowed}`
-    })
-    throw new ConfigError(
-      `The configuration is not complete. Set these environment variables and start again:\n${complaints.join('\n')}`,
-    )
+  const values: Record<string, unknown> = {}
+  const complaints: string[] = []
+  const required = new Set<string>(schema.required as readonly string[] | undefined)
+  for (const [name, variable] of Object.entries<Variable>(schema.properties)) {
+    const text = env[name]
+    // An empty variable counts as absent: that is what a deployment tool writes for "not set".
+    if (text === undefined || text === '') {
+      if (variable.default !== undefined) values[name] = variable.default
+      else if (required.has(name))
+        complaints.push(`${name} is missing: ${variable.description ?? ''}`)
+      continue
+    }
+    values[name] = isNumeric(variable) ? numberOf(text) : text
+    if (Check(variable, values[name])) continue
+    for (const { message } of Errors(variable, values[name])) {
+      const choices = variable.enum === undefined ? '' : `: ${variable.enum.join(', ')}`
+      complaints.push(`${name} ${message}${choices}`)
+    }
   }
-  return given as Static<TObject<T>>
+  if (complaints.length > 0)
+    throw new ConfigError(
+      `The configuration is not complete. Set these environment variables and start again:\n${complaints.map((each) => `  ${each}`).join('\n')}`,
+    )
+  return values as Static<TObject<T>>
 }
 
-interface AjvError {
-  readonly instancePath: string
-  readonly message?: string
-  readonly params: {
-    readonly missingProperty?: string
-    readonly allowedValues?: readonly string[]
-  }
+type Variable = TSchema & {
+  readonly type?: string
+  readonly enum?: readonly string[]
+  readonly default?: unknown
+  readonly description?: string
+}
+
+function isNumeric({ type }: Variable): boolean {
+  return type === 'integer' || type === 'number'
+}
+
+/** The text itself where it is no number, for the schema to refuse. */
+function numberOf(text: string): number | string {
+  const number = Number(text)
+  return Number.isFinite(number) ? number : text
 }
 
 /** `parseConfig`, or the message on standard error and exit code 1. */
