@@ -1,5 +1,5 @@
 /**
- * Starts a service once, up to its first answer, so that Node keeps what it compiled: a start from that cache is a fifth
+ * Starts a service once, up to its first answers, so that Node keeps what it compiled: a start from that cache is a fifth
  * shorter (docs/decisions/0015-bundles-bring-their-compile-cache.md). Node asks for it by `NODE_COMPILE_CACHE`, and takes
  * it for the same bundle at the same path, the same Node, kind of processor and user; else it starts without.
  */
@@ -43,7 +43,10 @@ export async function makeCompileCache(bundle: string, user?: number): Promise<v
   })
   const exit = once(service, 'exit')
   try {
-    await untilHealthy(`http://127.0.0.1:${port}/health`, () => service.exitCode === null)
+    const origin = `http://127.0.0.1:${port}`
+    await untilHealthy(`${origin}/health`, () => service.exitCode === null)
+    // Whatever it answers: what a caller asks for is compiled by then.
+    await fetch(origin)
   } finally {
     service.kill()
     await exit

@@ -26,6 +26,7 @@ export async function run(server: Server, options: RunOptions): Promise<void> {
   try {
     await server.listen({ host: options.HOST, port: options.PORT })
     for (const step of server.chassis.boot) await step()
+    await server.chassis.compileSchemas()
   } catch (error) {
     // A stop took the database away from a boot that waited for it.
     if (isStopping(server)) return

@@ -16,13 +16,14 @@ import {
   limiterMetrics,
 } from './admission.ts'
 import { healthRoutes, type Phase } from './health.ts'
+import { createLateSchemas } from './late-schemas.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { answerMalformedAddress, useProblems } from './problem-answers.ts'
 import { requestId, useRequestContext } from './request-context.ts'
 import { createLogger, type End, useEndOfRequest } from './request-log.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
-import { refusePans, useStrictBodies, useStrictValidation } from './validation.ts'
+import { refuseInfinity, refusePans, useStrictBodies } from './validation.ts'
 
 /** 64 KiB: fifty lines need less than six. */
 const BODY_LIMIT_BYTES = 65_536
@@ -85,6 +86,8 @@ export interface Chassis {
   readonly passes: Counter<'outcome'>
   /** Run before the server is ready: schema waits, boot refusals. */
   readonly boot: (() => Promise<void>)[]
+  /** Run after it: what routes take and give, which a request that comes earlier waits for. */
+  compileSchemas(): Promise<void>
   /** Run once loops have stopped: give leases back. */
   readonly handBack: (() => Promise<void>)[]
   /** Run last, in order: clients, then the database. */
@@ -130,6 +133,7 @@ export function createServer(options: ServerOptions): Server {
   const limiter = createLimiter({ limit: options.limit })
   const { loggerInstance, requestLog, flushLog } = createLogger(options)
   const metrics = createMetrics()
+  const schemas = createLateSchemas()
   const chassis: Chassis = {
     serviceName: options.serviceName,
     phase: 'starting',
@@ -141,6 +145,7 @@ export function createServer(options: ServerOptions): Server {
       'outcome',
     ]),
     boot: [],
+    compileSchemas: schemas.compile,
     handBack: [],
     closers: [],
     background: new Set(),
@@ -165,6 +170,7 @@ export function createServer(options: ServerOptions): Server {
     genReqId: requestId,
     frameworkErrors: (_error, request, reply) =>
       answerMalformedAddress(server, options, request as never, reply as never),
+    schemaController: schemas.schemaController,
     routerOptions: { maxParamLength: 64 },
     serverFactory: (handler) => createHttpServer(handler, options, chassis),
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -176,7 +182,8 @@ export function createServer(options: ServerOptions): Server {
   server.decorateRequest('traced', null as never)
   server.decorateRequest('end', null as never)
   options.beforeRoutes?.(server)
-  useStrictValidation(server)
+  schemas.waitIn(server)
+  refuseInfinity(server)
   admitWhenWhole(server, options)
   useStrictBodies(server)
   holdPermitWhileHandling(server)

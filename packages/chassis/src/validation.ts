@@ -1,21 +1,11 @@
 /** What a request may look like. Nothing is coerced, removed or filled in that the caller did not write. */
-import AjvCompiler from '@fastify/ajv-compiler'
 import { InvalidRequest, PanRejected } from '@oms/problem/http-problems'
 import { checking } from './checking-hook.ts'
 import { containsPan } from './redact.ts'
 import type { Server, ServerOptions } from './server.ts'
 
-/** Bodies as they are; query, path and headers arrive as text and are coerced. Nothing is removed or defaulted away. */
-export function useStrictValidation(server: Server): void {
-  const build = AjvCompiler()
-  // That a schema is one shows in openapi.json; to check it at every start costs more than to compile them all.
-  const common = { removeAdditional: false, meta: false, validateSchema: false } as const
-  const strict = build({}, { customOptions: { ...common, coerceTypes: false, useDefaults: false } })
-  const coercing = build({}, { customOptions: { ...common, coerceTypes: 'array' } })
-  server.setValidatorCompiler(
-    (route) => (route.httpPart === 'body' ? strict : coercing)(route as never) as never,
-  )
-  // "1e400" is coerced to Infinity, which every bound lets pass.
+/** "1e400" is coerced to Infinity, which every bound lets pass. */
+export function refuseInfinity(server: Server): void {
   server.addHook(
     'preHandler',
     checking(({ query }) => {

@@ -147,6 +147,13 @@ describe('a program', () => {
     expect(program.output()).toContain('This database is refused: role oms_life_owner owns')
     expect(program.output()).not.toContain('"msg":"ready"')
   })
+
+  test('with a schema that does not compile says whose it is, and ends with 1', async () => {
+    const program = await start(database, { BOOT: 'schema' })
+    expect(await program.exit).toBe(1)
+    expect(program.output()).toContain('The schema of GET /broken, 200, does not compile: ')
+    expect(program.output()).not.toContain('"msg":"ready"')
+  })
 })
 
 describe('a loop', () => {

@@ -39,6 +39,8 @@ else {
     // The database outlives the last request.
     return postgres.one({ name: 'count', text: 'SELECT count(*) FROM oms.thing' }, [])
   })
+  if (process.env['BOOT'] === 'schema')
+    server.get('/broken', { schema: { response: { 200: { type: 'nonsense' } } } }, async () => ({}))
   every(server, { name: 'looks', ms: 20, deadlineMs: 100, maxPermits: 1 }, async () => 0)
   server.chassis.handBack.push(async () => void process.stdout.write('handed back\n'))
   server.chassis.closers.push(async () => void process.stdout.write('closed\n'))
