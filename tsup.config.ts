@@ -1,4 +1,5 @@
 /** One ESM file per program, dependencies included: starts in a quarter second and runs with nothing beside it. */
+import { isBuiltin } from 'node:module'
 import { basename, resolve } from 'node:path'
 import { defineConfig, type Options } from 'tsup'
 import { makeCompileCache } from './scripts/compile-cache.ts'
@@ -6,38 +7,52 @@ import { makeCompileCache } from './scripts/compile-cache.ts'
 type EsbuildPlugin = NonNullable<Options['esbuildPlugins']>[number]
 
 /**
- * Of undici its Pool: the rest, fetch, WebSocket and caches, is a fifth of a bundle that starts and stays in memory for
- * nothing. Another name imported from undici fails the build.
+ * Of these packages what is used: the rest, as undici's fetch, WebSocket and caches or the default metrics, starts and
+ * stays in memory for nothing. Another name imported from them fails the build.
  */
-const undiciPool: EsbuildPlugin = {
-  name: 'undici-pool',
+const PARTS: Readonly<Record<string, string>> = {
+  undici: `
+    import request from 'undici/lib/api/api-request.js'
+    import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'
+    import Pool from 'undici/lib/dispatcher/pool.js'
+    Dispatcher.prototype.request = request
+    export { Pool }`,
+  'prom-client': `
+    import Counter from 'prom-client/lib/counter.js'
+    import Gauge from 'prom-client/lib/gauge.js'
+    import Histogram from 'prom-client/lib/histogram.js'
+    import Registry from 'prom-client/lib/registry.js'
+    export { Counter, Gauge, Histogram, Registry }`,
+}
+
+const usedParts: EsbuildPlugin = {
+  name: 'used-parts',
   setup(build) {
-    build.onResolve({ filter: /^undici$/ }, ({ path, resolveDir }) => ({
+    build.onResolve({ filter: /^(undici|prom-client)$/ }, ({ path, resolveDir }) => ({
       path,
-      namespace: 'undici-pool',
+      namespace: 'used-parts',
       pluginData: { resolveDir },
     }))
-    build.onLoad({ filter: /.*/, namespace: 'undici-pool' }, ({ pluginData }) => ({
-      contents: `
-        import request from 'undici/lib/api/api-request.js'
-        import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'
-        import Pool from 'undici/lib/dispatcher/pool.js'
-        Dispatcher.prototype.request = request
-        export { Pool }`,
+    build.onLoad({ filter: /.*/, namespace: 'used-parts' }, ({ path, pluginData }) => ({
+      contents: PARTS[path] as string,
       ...pluginData,
     }))
   },
 }
 
-/** An `import` of these reads all that they export, also WebSocket, for which Node then loads its own undici: 50 ms. */
-const httpByName: EsbuildPlugin = {
-  name: 'http-by-name',
+/**
+ * An `import` of Node's own modules reads all that they export: of http also WebSocket, for which Node then loads its
+ * own undici, 50 ms; of fs the streams.
+ */
+const builtinByName: EsbuildPlugin = {
+  name: 'builtin-by-name',
   setup(build) {
-    build.onResolve({ filter: /^(node:)?https?$/ }, ({ path }) => ({
-      path: path.replace(/^node:/, ''),
-      namespace: 'http-by-name',
-    }))
-    build.onLoad({ filter: /.*/, namespace: 'http-by-name' }, ({ path }) => ({
+    build.onResolve({ filter: /^[a-z0-9_:/]+$/ }, ({ path }) =>
+      isBuiltin(path)
+        ? { path: path.replace(/^node:/, ''), namespace: 'builtin-by-name' }
+        : undefined,
+    )
+    build.onLoad({ filter: /.*/, namespace: 'builtin-by-name' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('node:${path}')`,
     }))
   },
@@ -65,7 +80,7 @@ export default defineConfig({
     options.minifyWhitespace = true
     options.charset = 'ascii'
   },
-  esbuildPlugins: [undiciPool, httpByName],
+  esbuildPlugins: [usedParts, builtinByName],
   // The other programs are short-lived, or for tests.
   onSuccess: async () => {
     if (basename(resolve('..')) === 'services') await makeCompileCache(resolve('dist/main.mjs'))
