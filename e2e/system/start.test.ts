@@ -125,8 +125,13 @@ describe('the README’s commands', () => {
     await eventually('the order ends', async () => (await run(feed)).includes(order_id), 40_000)
 
     const scripts = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts
-    // The last one needs Docker; compose.test.ts holds its file.
-    expect(checks).toEqual(['npm test', 'npm run check', 'docker compose up --build'])
+    // The last ones need root and Docker: lab.test.ts runs the one, compose.test.ts holds the other's file.
+    expect(checks).toEqual([
+      'npm test',
+      'npm run check',
+      'npm run lab',
+      'docker compose up --build',
+    ])
     expect(scripts).toMatchObject({ test: expect.any(String), check: expect.any(String) })
 
     pressCtrlC(started)

@@ -11,8 +11,18 @@ export interface ImageStore {
 export function openStore(dir: string): ImageStore {
   const place = ['--root', join(dir, 'storage'), '--runroot', join(dir, 'run')]
   const global = [...place, '--storage-driver', 'overlay']
-  return { buildah: (...args) => run('buildah', [...global, ...args]) }
+  return {
+    buildah(...args) {
+      const command = ['buildah', ...global, ...args]
+      if (SEEN_OUTSIDE.has(args[0] ?? '')) return run('buildah', command.slice(1))
+      // A build that is killed leaves its mounts; in a namespace of its own they end with it.
+      return run('unshare', ['--mount', '--propagation', 'private', ...command])
+    },
+  }
 }
+
+/** Of buildah's commands, those whose mounts others use. */
+const SEEN_OUTSIDE: ReadonlySet<string> = new Set(['mount', 'umount', 'rm'])
 
 export interface Image {
   readonly entrypoint: readonly string[]
