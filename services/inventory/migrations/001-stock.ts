@@ -28,7 +28,9 @@ CREATE TABLE oms.reservation (
   PRIMARY KEY (tenant_id, order_id),
   CHECK ((state = 1) = (expires_at IS NOT NULL))
 );
-CREATE INDEX reservation_due ON oms.reservation (expires_at) WHERE state = 1;`
+-- Not WHERE state = 1, which says the same: of nearly no held reservations the planner would read all, dead rows
+-- included, to find one of them by its key and state.
+CREATE INDEX reservation_due ON oms.reservation (expires_at) WHERE expires_at IS NOT NULL;`
 
 /** A backstop, not control flow: no code path runs into it. */
 const guards = `
@@ -204,7 +206,7 @@ $$;
 
 CREATE FUNCTION oms.inventory_gauges()
 RETURNS TABLE (held bigint) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = oms, pg_temp AS $$
-  SELECT count(*) FROM oms.reservation r WHERE r.state = 1
+  SELECT count(*) FROM oms.reservation r WHERE r.expires_at IS NOT NULL
 $$;
 ${['claim_expired(integer)', 'inventory_gauges()']
   .map(

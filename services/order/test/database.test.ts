@@ -284,6 +284,25 @@ describe('the key of an order', () => {
     await scene.admin.query(statement, ['globex', orderId])
     expect(await refusal(scene.admin.query(statement, ['acme', orderId]))).toBe('23505')
   })
+
+  const MANY = `INSERT INTO oms.orders (tenant_id, order_id, fp, state, verdict, currency, amount_minor, lines, decide_at, finished_at)
+    SELECT 'acme', gen_random_uuid(), '\\x00', 100, 'captured', 'EUR', 1, '[]', now(), now() FROM generate_series(1, 3000)`
+
+  test.each([
+    ['of which the planner knows nothing', []],
+    ['of whose many orders nearly none is unfinished', [MANY, 'ANALYZE oms.orders']],
+  ])('alone finds its row in a table %s', async (_, before) => {
+    const client = await scene.admin.connect()
+    await client.query('BEGIN')
+    for (const statement of before) await client.query(statement)
+    // The conditions of apply_verdict. Another index would be read from end to end, the slower the more orders there are.
+    const { rows } = await client.query(
+      `EXPLAIN UPDATE oms.orders SET state = 30 WHERE tenant_id = 'acme' AND order_id = '${randomUUID()}' AND state IN (10, 30)`,
+    )
+    await client.query('ROLLBACK')
+    client.release()
+    expect(JSON.stringify(rows)).toContain('Index Scan using orders_pkey')
+  })
 })
 
 describe('acceptance', () => {

@@ -540,3 +540,20 @@ test('random bytes as a fingerprint are kept as they are', async () => {
   const { rows } = await admin('SELECT fp FROM oms.payment WHERE order_id = $1', [order])
   expect(rows[0].fp.equals(bytes)).toBe(true)
 })
+
+test('a payment is found by its key alone, also where of many nearly none is under way', async () => {
+  const client = await database.admin.connect()
+  await client.query('BEGIN')
+  await client.query(
+    `INSERT INTO oms.payment (tenant_id, order_id, fp, state, currency, amount_minor, psp_ref, decided_at)
+     SELECT 'acme', gen_random_uuid(), '\\x00', 2, 'EUR', 1, 'ref', now() FROM generate_series(1, 3000)`,
+  )
+  await client.query('ANALYZE oms.payment')
+  // The conditions of finish_charge.
+  const { rows } = await client.query(
+    `EXPLAIN UPDATE oms.payment SET attempt = 1 WHERE tenant_id = 'acme' AND order_id = '${randomUUID()}' AND state = 1`,
+  )
+  await client.query('ROLLBACK')
+  client.release()
+  expect(JSON.stringify(rows)).toContain('Index Scan using payment_pkey')
+})
