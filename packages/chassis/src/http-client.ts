@@ -5,15 +5,15 @@
 import { decodeProblem, type ProblemClass } from '@oms/problem/problem'
 import { SpanStatusCode } from '@opentelemetry/api'
 import type { TSchema } from 'typebox'
-import { Check } from 'typebox/value'
-import { Pool } from 'undici'
+import { type Dispatcher, Pool } from 'undici'
 import { forwardedHeaders, RETURN_TRIP_MS, remainingMs } from './context.ts'
+import { conforms } from './late-schemas.ts'
 import type { Server } from './server.ts'
 import { clientSpan, traceHeaders } from './telemetry.ts'
 
 /** 256 KiB: no answer of ours comes near. */
 const MAX_BODY_BYTES = 262_144
-/** 12 s, a backstop: undici's timers are coarse, the signal is the deadline. */
+/** 12 s, a backstop: undici's timers are coarse, the deadline is a timer of ours. */
 const BACKSTOP_MS = 12_000
 
 /** The upstream gave no answer that counts: what it did is not known. */
@@ -92,45 +92,84 @@ export function createHttpClient(
     })
   }
 
-  async function exchange(
+  /**
+   * By `dispatch`, not by `request` with a signal: a stream, a signal and, when that is aborted long after the answer,
+   * an exception with its stack would cost a tenth of what an order costs its service.
+   */
+  function exchange(
     request: ClientRequest,
     timeoutMs: number,
   ): Promise<{ readonly status: number; readonly text: string }> {
-    try {
-      const response = await pool.request({
-        method: request.method,
-        path: request.path,
-        signal: AbortSignal.timeout(timeoutMs),
-        headers: {
-          accept: 'application/json',
-          ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(forward ? forwardedHeaders() : {}),
-          ...(deadlineHeader === undefined ? {} : { [deadlineHeader]: String(timeoutMs) }),
-          ...(forward ? traceHeaders() : {}),
-          ...request.headers,
-        },
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-      })
+    return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       let size = 0
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
-        size += chunk.length
-        if (size > MAX_BODY_BYTES) throw new NoAnswer(`${name}: the answer is larger than 256 KiB`)
-        chunks.push(chunk)
+      let status = 0
+      let connection: Dispatcher.DispatchController | undefined
+      let given: NoAnswer | undefined
+
+      function giveUp(error: NoAnswer): void {
+        clearTimeout(timer)
+        given ??= error
+        reject(given)
+        connection?.abort(given)
       }
-      return { status: response.statusCode, text: Buffer.concat(chunks).toString('utf8') }
-    } catch (cause) {
-      if (cause instanceof NoAnswer) throw cause
-      throw new NoAnswer(`${name}: no answer to ${request.method} ${request.route}`, { cause })
+      function noAnswer(cause?: Error): NoAnswer {
+        return new NoAnswer(`${name}: no answer to ${request.method} ${request.route}`, { cause })
+      }
+      const timer = setTimeout(() => giveUp(noAnswer()), timeoutMs)
+
+      pool.dispatch(
+        {
+          method: request.method,
+          path: request.path,
+          headers: headersOf(request, timeoutMs),
+          body: request.body === undefined ? null : JSON.stringify(request.body),
+        },
+        {
+          onRequestStart(controller) {
+            connection = controller
+            // It waited for a connection until its time was over.
+            if (given !== undefined) controller.abort(given)
+          },
+          onResponseStart(_controller, statusCode) {
+            status = statusCode
+          },
+          onResponseData(_controller, chunk) {
+            size += chunk.length
+            if (size <= MAX_BODY_BYTES) chunks.push(chunk)
+            else giveUp(new NoAnswer(`${name}: the answer is larger than 256 KiB`))
+          },
+          onResponseEnd() {
+            clearTimeout(timer)
+            resolve({ status, text: Buffer.concat(chunks).toString('utf8') })
+          },
+          onResponseError: (_controller, cause) => giveUp(noAnswer(cause)),
+        },
+      )
+    })
+  }
+
+  function headersOf(request: ClientRequest, timeoutMs: number): Record<string, string> {
+    return {
+      accept: 'application/json',
+      ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(forward ? forwardedHeaders() : {}),
+      ...(deadlineHeader === undefined ? {} : { [deadlineHeader]: String(timeoutMs) }),
+      ...(forward ? traceHeaders() : {}),
+      ...request.headers,
     }
   }
 
-  function understand(request: ClientRequest, status: number, text: string): ClientAnswer {
+  async function understand(
+    request: ClientRequest,
+    status: number,
+    text: string,
+  ): Promise<ClientAnswer> {
     const body = parse(text)
     const problem = decodeProblem(status, body, request.problems ?? [])
     if (problem !== undefined) throw problem
     const schema = request.answers[status]
-    if (schema === undefined || !Check(schema, body))
+    if (schema === undefined || !(await conforms(schema, body)))
       throw new NoAnswer(
         `${name}: ${request.method} ${request.route} answered ${status}, not as agreed`,
       )

@@ -4,6 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyServerOptions } from 'fastify'
+import type { TSchema } from 'typebox'
 import { isProbe } from './health.ts'
 import type { Server } from './server.ts'
 
@@ -92,14 +93,29 @@ export function createLateSchemas(): LateSchemas {
   }
 }
 
+// That a schema is one shows in openapi.json; to check it at every start costs more than to compile them all.
+const COMMON = { removeAdditional: false, meta: false, validateSchema: false } as const
+const STRICT = { ...COMMON, coerceTypes: false, useDefaults: false } as const
+
+const conforming = new WeakMap<TSchema, Validate>()
+
+/** Whether another's answer is as agreed. Compiled when the first one comes. */
+export async function conforms(schema: TSchema, value: unknown): Promise<boolean> {
+  let validate = conforming.get(schema)
+  if (validate === undefined) {
+    const { default: AjvCompiler } = await import('@fastify/ajv-compiler')
+    validate = AjvCompiler()({}, { customOptions: STRICT })({ schema } as never) as Validate
+    conforming.set(schema, validate)
+  }
+  return validate(value) === true
+}
+
 async function loadCompilers(): Promise<Compilers> {
   const { default: AjvCompiler } = await import('@fastify/ajv-compiler')
   const { default: SerializerCompiler } = await import('@fastify/fast-json-stringify-compiler')
   const build = AjvCompiler()
-  // That a schema is one shows in openapi.json; to check it at every start costs more than to compile them all.
-  const common = { removeAdditional: false, meta: false, validateSchema: false } as const
-  const strict = build({}, { customOptions: { ...common, coerceTypes: false, useDefaults: false } })
-  const coercing = build({}, { customOptions: { ...common, coerceTypes: 'array' } })
+  const strict = build({}, { customOptions: STRICT })
+  const coercing = build({}, { customOptions: { ...COMMON, coerceTypes: 'array' } })
   const serializing = SerializerCompiler()({}, {})
   return {
     // Bodies as they are; query, path and headers arrive as text and are coerced. Nothing is removed or defaulted away.

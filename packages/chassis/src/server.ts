@@ -15,6 +15,7 @@ import {
   holdPermitWhileHandling,
   limiterMetrics,
 } from './admission.ts'
+import { limitHandlers } from './handler-timeout.ts'
 import { healthRoutes, type Phase } from './health.ts'
 import { createLateSchemas } from './late-schemas.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
@@ -27,8 +28,6 @@ import { refuseInfinity, refusePans, useStrictBodies } from './validation.ts'
 
 /** 64 KiB: fifty lines need less than six. */
 const BODY_LIMIT_BYTES = 65_536
-/** 11 s: the longest answer, order's, comes by 10.5 s. Answers 503; the work goes on. */
-const HANDLER_TIMEOUT_MS = 11_000
 
 export interface ServerOptions {
   readonly serviceName: string
@@ -114,6 +113,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Requests a second that one tenant may send to this replica. */
     quotaPerSecond?: number
+    /** How long an answer may take; 11 s where absent. */
+    handlerTimeoutMs?: number
     /** False for routes that belong to no tenant. */
     tenant?: boolean
     /** For the API's description: what the route refuses with, beside what every route does. */
@@ -159,7 +160,6 @@ export function createServer(options: ServerOptions): Server {
     // Not one a request: lines within a request carry its trace.
     childLoggerFactory: (logger) => logger,
     bodyLimit: BODY_LIMIT_BYTES,
-    handlerTimeout: HANDLER_TIMEOUT_MS,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
@@ -188,6 +188,7 @@ export function createServer(options: ServerOptions): Server {
   useStrictBodies(server)
   holdPermitWhileHandling(server)
   useRequestContext(server, options)
+  limitHandlers(server)
   refusePans(server, options)
   useProblems(server)
   useEndOfRequest(server)

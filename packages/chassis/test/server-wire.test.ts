@@ -211,7 +211,7 @@ describe('a slow client', () => {
 
   test('that the handler’s time limit finds first hears 408 as well: a 503 would eject this instance', async () => {
     const own = await startService((server) => {
-      server.post('/things', { handlerTimeout: 50 }, async () => ({ ok: true }))
+      server.post('/things', { config: { handlerTimeoutMs: 50 } }, async () => ({ ok: true }))
     })
     const answer = await rawExchange(
       own.port,

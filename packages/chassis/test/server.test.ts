@@ -71,7 +71,11 @@ beforeAll(async () => {
           name: string
         }),
     )
-    server.get('/late', { handlerTimeout: 50 }, async () => new Promise(() => undefined))
+    server.get(
+      '/late',
+      { config: { handlerTimeoutMs: 50 } },
+      async () => new Promise(() => undefined),
+    )
     server.get('/limited', { config: { quotaPerSecond: 1 } }, async () => ({ ok: true }))
   })
 })
