@@ -1,5 +1,7 @@
 /** What a comparison stands on: the floor and the textbook place orders right, at the price that is said of them. */
 import { randomBytes, randomUUID } from 'node:crypto'
+import { stopOnce } from '@oms/chassis/lifecycle'
+import type { Server } from '@oms/chassis/server'
 import { createTestDatabase, TEST_PASSWORD, type TestDatabase } from '@oms/chassis/testing'
 import { migrations as inventoryMigrations } from '@oms/inventory/migrations/migrations.ts'
 import { migrations as orderMigrations } from '@oms/order/migrations/migrations.ts'
@@ -8,12 +10,13 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { createFloor, type Floor } from '../floor.ts'
 import { nextOrder, SKUS, TENANT, UNIT_PRICE_MINOR } from '../load.ts'
-import { buildInventory } from '../textbook/inventory.ts'
-import { buildOrder, type OrderService } from '../textbook/order.ts'
-import { buildPayment } from '../textbook/payment.ts'
+import { inventoryRoutes } from '../textbook/inventory.ts'
+import { type OrderLoops, orderRoutes } from '../textbook/order.ts'
+import { paymentRoutes } from '../textbook/payment.ts'
 import { prepareTextbook, TEXTBOOK_SERVICES, type TextbookService } from '../textbook/schema.ts'
+import { createTextbookServer, type Role } from '../textbook/server.ts'
 import { createPool } from '../textbook/transaction.ts'
-import { createUpstreamPool } from '../textbook/upstream.ts'
+import { createUpstream } from '../textbook/upstream.ts'
 
 /** What is sent to a database while `work` runs: a text or a statement each round trip. */
 async function roundTripsOf(work: () => Promise<unknown>): Promise<readonly unknown[]> {
@@ -74,7 +77,8 @@ describe('the textbook saga', () => {
   const superuserUrl = (database: string): string => `${inject('postgresUrl')}/${database}`
   const closing: (() => Promise<unknown>)[] = []
   const pools = {} as Record<TextbookService, pg.Pool>
-  let order: OrderService
+  let order: OrderLoops
+  let orderServer: Server
 
   beforeAll(async () => {
     const catalogue = { tenant: TENANT, skus: ['CUP'], unitPriceMinor: 1250, supplied: 3 }
@@ -83,16 +87,27 @@ describe('the textbook saga', () => {
       pools[service] = createPool(databases.url(service))
       closing.push(() => pools[service].end())
     }
-    const inventory = buildInventory(pools.inventory)
-    const payment = buildPayment(pools.payment, undefined)
-    const upstreams: ReturnType<typeof createUpstreamPool>[] = []
-    for (const server of [inventory, payment]) {
-      const upstream = createUpstreamPool(await server.listen({ host: '127.0.0.1', port: 0 }))
-      upstreams.push(upstream)
-      closing.unshift(upstream.close, () => server.close())
+    const create = (role: Role): Server => {
+      const server = createTextbookServer(role, {
+        DEPLOYMENT: 'local',
+        LOG_LEVEL: 'silent',
+        DATABASE_URL: databases.url(role),
+      })
+      closing.unshift(stopOnce(server, 0))
+      return server
     }
-    const [toInventory, toPayment] = upstreams as [(typeof upstreams)[0], (typeof upstreams)[0]]
-    order = buildOrder({ pool: pools.order, inventory: toInventory, payment: toPayment })
+    const inventory = create('inventory')
+    inventoryRoutes(inventory, pools.inventory)
+    const payment = create('payment')
+    paymentRoutes(payment, pools.payment, undefined)
+    orderServer = create('order')
+    const upstream = async (role: Role, server: Server) =>
+      createUpstream(orderServer, role, await server.listen({ host: '127.0.0.1', port: 0 }), true)
+    order = orderRoutes(orderServer, {
+      pool: pools.order,
+      inventory: await upstream('inventory', inventory),
+      payment: await upstream('payment', payment),
+    })
   })
 
   afterAll(async () => {
@@ -105,7 +120,7 @@ describe('the textbook saga', () => {
   })
 
   async function place({ quantity = 1, token = 'pm_approve0001', key = randomUUID() } = {}) {
-    const answer = await order.server.inject({
+    const answer = await orderServer.inject({
       method: 'POST',
       url: '/api/v1/orders',
       headers: { 'x-tenant-id': TENANT, 'idempotency-key': key },

@@ -1,9 +1,7 @@
 /** The textbook's inventory-service: reserve, release, settle, each in one transaction, repeatable by order. */
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { TENANT_HEADER } from '@oms/contracts/headers'
+import type { Server } from '@oms/chassis/server'
 import { ReservationBody, ReserveBody, SettleBody, SettledPage } from '@oms/contracts/inventory'
 import { OrderId } from '@oms/contracts/order'
-import Fastify, { type FastifyInstance } from 'fastify'
 import type pg from 'pg'
 import { Type } from 'typebox'
 import { inTransaction, type Query, type Statement } from './transaction.ts'
@@ -46,16 +44,15 @@ const SQL = {
 
 class OutOfStock extends Error {}
 
-const Refused = Type.Object({ order_id: Type.String(), detail: Type.String() })
+/** Of an order that asks for more than there is. */
+export const Refused = Type.Object({ order_id: Type.String(), detail: Type.String() })
 
-export function buildInventory(pool: pg.Pool): FastifyInstance {
-  const server = Fastify().withTypeProvider<TypeBoxTypeProvider>()
-
+export function inventoryRoutes(server: Server, pool: pg.Pool): void {
   server.post(
     '/reservations',
     { schema: { body: ReserveBody, response: { 201: ReservationBody, 409: Refused } } },
     async (request, reply) => {
-      const tenantId = String(request.headers[TENANT_HEADER])
+      const { tenantId } = request
       const { order_id, lines } = request.body
       try {
         const reserved = await inTransaction(pool, (query) =>
@@ -73,7 +70,7 @@ export function buildInventory(pool: pg.Pool): FastifyInstance {
     '/reservations/:orderId/release',
     { schema: { params: Type.Object({ orderId: OrderId }), response: { 200: SettledPage } } },
     async (request) => {
-      const tenantId = String(request.headers[TENANT_HEADER])
+      const { tenantId } = request
       const ids = [request.params.orderId]
       await inTransaction(pool, (query) => end(query, tenantId, ids, 'released', SQL.giveBack))
       return { items: ids.map((order_id) => ({ order_id, state: 'released' as const })) }
@@ -84,14 +81,12 @@ export function buildInventory(pool: pg.Pool): FastifyInstance {
     '/reservations/settle',
     { schema: { body: SettleBody, response: { 200: SettledPage } } },
     async (request) => {
-      const tenantId = String(request.headers[TENANT_HEADER])
+      const { tenantId } = request
       const ids = request.body.order_ids
       await inTransaction(pool, (query) => end(query, tenantId, ids, 'committed', SQL.sell))
       return { items: ids.map((order_id) => ({ order_id, state: 'committed' as const })) }
     },
   )
-
-  return server
 }
 
 /** @throws OutOfStock nothing was reserved. */

@@ -1,10 +1,11 @@
 /** One of the textbook's three services as a process: ROLE says which. */
-import type { FastifyInstance } from 'fastify'
-import { buildInventory } from './inventory.ts'
-import { buildOrder, type OrderService } from './order.ts'
-import { buildPayment } from './payment.ts'
+import type { Server } from '@oms/chassis/server'
+import { inventoryRoutes } from './inventory.ts'
+import { type OrderLoops, orderRoutes } from './order.ts'
+import { paymentRoutes } from './payment.ts'
+import { createTextbookServer, type Role } from './server.ts'
 import { createPool } from './transaction.ts'
-import { createUpstreamPool } from './upstream.ts'
+import { createUpstream } from './upstream.ts'
 
 /** As ours: the outbox every 200 ms, what stands still every second. */
 const RELAY_INTERVAL_MS = 200
@@ -22,34 +23,34 @@ function repeat(ms: number, pass: () => Promise<unknown>): void {
   setTimeout(again, ms)
 }
 
-async function relayAll({ relay }: OrderService): Promise<void> {
+async function relayAll({ relay }: OrderLoops): Promise<void> {
   while ((await relay()) === 128);
 }
 
-function startOrder(): FastifyInstance {
-  const service = buildOrder({
-    pool,
-    inventory: createUpstreamPool(env['INVENTORY_URL'] ?? ''),
-    payment: createUpstreamPool(env['PAYMENT_URL'] ?? ''),
-  })
-  repeat(RELAY_INTERVAL_MS, () => relayAll(service))
-  repeat(SWEEP_INTERVAL_MS, service.recover)
-  return service.server
-}
-
-const ROLES: Readonly<Record<string, () => FastifyInstance>> = {
-  order: startOrder,
-  inventory: () => buildInventory(pool),
-  payment() {
+const ROLES: Readonly<Record<Role, (server: Server) => void>> = {
+  order(server) {
+    const loops = orderRoutes(server, {
+      pool,
+      inventory: createUpstream(server, 'inventory', env['INVENTORY_URL'] ?? '', true),
+      payment: createUpstream(server, 'payment', env['PAYMENT_URL'] ?? '', true),
+    })
+    repeat(RELAY_INTERVAL_MS, () => relayAll(loops))
+    repeat(SWEEP_INTERVAL_MS, loops.recover)
+  },
+  inventory: (server) => inventoryRoutes(server, pool),
+  payment(server) {
     const url = env['PSP_URL']
-    return buildPayment(pool, url === undefined ? undefined : createUpstreamPool(url))
+    const processor =
+      url === undefined ? undefined : createUpstream(server, 'card-processor', url, false)
+    paymentRoutes(server, pool, processor)
   },
 }
 
-const start = ROLES[env['ROLE'] ?? '']
-if (start === undefined) throw new Error(`ROLE must be one of ${Object.keys(ROLES).join(', ')}.`)
-const server = start()
-server.get('/health', () => ({ status: 'ok' }))
+const role = env['ROLE'] as Role
+if (!(role in ROLES)) throw new Error(`ROLE must be one of ${Object.keys(ROLES).join(', ')}.`)
+const server = createTextbookServer(role, env)
+ROLES[role](server)
 await pool.query('SELECT 1')
 await server.listen({ host: '127.0.0.1', port: Number(env['PORT']) })
+server.chassis.phase = 'ready'
 process.on('SIGTERM', () => process.exit(0))

@@ -1,15 +1,18 @@
 /**
  * The textbook's order-service: a saga orchestrator that writes down the beginning and the end of every step, each in
  * a transaction of its own (H. Garcia-Molina and K. Salem, Sagas, SIGMOD 1987, section 4), with an outbox, a relay
- * and a sweeper. No tracing, metrics, log, admission or deadline: what ours does beside the protocol is ours to pay.
+ * and a sweeper. It stands on the chassis, as ours: trace, metrics, log, admission and deadlines are the same on both
+ * sides. In its favour: its statements bear no spans, its tables no guards, CHECKs and row security.
  */
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { Server } from '@oms/chassis/server'
 import { IDEMPOTENCY_KEY_HEADER, TENANT_HEADER } from '@oms/contracts/headers'
 import { orderIdOf } from '@oms/contracts/identity'
+import { ReservationBody, SettledPage } from '@oms/contracts/inventory'
 import { OrderBody, PlaceOrderBody } from '@oms/contracts/order'
-import Fastify, { type FastifyInstance } from 'fastify'
 import type pg from 'pg'
 import { Type } from 'typebox'
+import { Refused } from './inventory.ts'
+import { PaymentBody } from './payment.ts'
 import { inTransaction, type Query, type Statement } from './transaction.ts'
 import { headersOf, type Upstream } from './upstream.ts'
 
@@ -92,8 +95,7 @@ interface Event {
   readonly type: string
 }
 
-export interface OrderService {
-  readonly server: FastifyInstance
+export interface OrderLoops {
   /** One pass over orders that stand still. */
   recover(): Promise<void>
   /** One pass over the outbox; returns how many events there were. */
@@ -106,9 +108,10 @@ export interface OrderDependencies {
   readonly payment: Upstream
 }
 
-export function buildOrder({ pool, inventory, payment }: OrderDependencies): OrderService {
-  const server = Fastify().withTypeProvider<TypeBoxTypeProvider>()
-
+export function orderRoutes(
+  server: Server,
+  { pool, inventory, payment }: OrderDependencies,
+): OrderLoops {
   /** Writes a step's beginning or end. */
   function move(order: Order, to: Unfinished): Promise<Order> {
     return inTransaction(pool, (query) => moveIn(query, order, to, order.reason))
@@ -131,39 +134,39 @@ export function buildOrder({ pool, inventory, payment }: OrderDependencies): Ord
     pending: (order) => move(order, 'reserving'),
     async reserving(order) {
       const lines = order.lines.map(({ sku, quantity }) => ({ sku, quantity }))
-      const { status } = await inventory.post(
-        '/reservations',
-        { order_id: order.order_id, lines },
-        headersOf(order.tenant_id, order.order_id),
-      )
+      const { status } = await inventory.post({
+        path: '/reservations',
+        body: { order_id: order.order_id, lines },
+        headers: headersOf(order.tenant_id, order.order_id),
+        answers: { 201: ReservationBody, 409: Refused },
+      })
       if (status === 201) return move(order, 'reserved')
-      if (status === 409) return finish(order, 'rejected', 'out_of_stock')
-      throw new Error(`Inventory answered ${status}.`)
+      return finish(order, 'rejected', 'out_of_stock')
     },
     reserved: (order) => move(order, 'charging'),
     async charging(order) {
-      const { status } = await payment.post(
-        '/payments',
-        {
+      const { status } = await payment.post({
+        path: '/payments',
+        body: {
           order_id: order.order_id,
           amount_minor: Number(order.amount_minor),
           currency: order.currency,
           payment_token: order.payment_token,
         },
-        headersOf(order.tenant_id, order.order_id),
-      )
-      if (status === 201) return move(order, 'charged')
-      if (status === 402) return move(order, 'releasing')
-      throw new Error(`Payment answered ${status}.`)
+        headers: headersOf(order.tenant_id, order.order_id),
+        answers: { 201: PaymentBody, 402: PaymentBody },
+      })
+      return move(order, status === 201 ? 'charged' : 'releasing')
     },
     charged: (order) => finish(order, 'confirmed', null),
     async releasing(order) {
-      const { status } = await inventory.post(
-        `/reservations/${order.order_id}/release`,
-        {},
-        headersOf(order.tenant_id, order.order_id),
-      )
-      if (status !== 200) throw new Error(`Inventory answered ${status}.`)
+      await inventory.post({
+        path: `/reservations/${order.order_id}/release`,
+        route: '/reservations/{orderId}/release',
+        body: {},
+        headers: headersOf(order.tenant_id, order.order_id),
+        answers: { 200: SettledPage },
+      })
       return finish(order, 'declined', 'payment_declined')
     },
   }
@@ -216,7 +219,7 @@ export function buildOrder({ pool, inventory, payment }: OrderDependencies): Ord
     '/api/v1/orders',
     { schema: { body: PlaceOrderBody, response: ANSWERS } },
     async (request, reply) => {
-      const tenantId = String(request.headers[TENANT_HEADER])
+      const { tenantId } = request
       const orderId = orderIdOf(tenantId, String(request.headers[IDEMPOTENCY_KEY_HEADER]))
       const accepted = await accept(tenantId, orderId, request.body)
       if (accepted === undefined) return reply.code(400).send({ detail: 'A SKU has no price.' })
@@ -236,8 +239,12 @@ export function buildOrder({ pool, inventory, payment }: OrderDependencies): Ord
     const confirmed = events.filter(({ type }) => type === 'order.confirmed')
     for (const [tenantId, ofTenant] of Map.groupBy(confirmed, ({ tenant_id }) => tenant_id)) {
       const ids = ofTenant.map(({ order_id }) => order_id)
-      const headers = { [TENANT_HEADER]: tenantId }
-      await inventory.post('/reservations/settle', { order_ids: ids }, headers)
+      await inventory.post({
+        path: '/reservations/settle',
+        body: { order_ids: ids },
+        headers: { [TENANT_HEADER]: tenantId },
+        answers: { 200: SettledPage },
+      })
     }
     const ids = events.map(({ id }) => id)
     await inTransaction(pool, async (query) => {
@@ -247,7 +254,7 @@ export function buildOrder({ pool, inventory, payment }: OrderDependencies): Ord
     return events.length
   }
 
-  return { server, recover, relay }
+  return { recover, relay }
 }
 
 /** The order as moved, or as another driver moved it. */

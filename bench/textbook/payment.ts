@@ -1,20 +1,20 @@
 /** The textbook's payment-service: charges once an order, with the intent written before the processor is asked. */
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { TENANT_HEADER } from '@oms/contracts/headers'
+import type { Server } from '@oms/chassis/server'
 import { ChargeBody } from '@oms/contracts/payment'
-import Fastify, { type FastifyInstance } from 'fastify'
 import type pg from 'pg'
 import { Type } from 'typebox'
 import { inTransaction, type Query, type Statement } from './transaction.ts'
 import type { Upstream } from './upstream.ts'
 
-const PaymentBody = Type.Object({
+export const PaymentBody = Type.Object({
   order_id: Type.String(),
   state: Type.Enum(['processing', 'captured', 'declined']),
   currency: Type.String(),
   amount_minor: Type.Integer(),
   psp_ref: Type.Union([Type.String(), Type.Null()]),
 })
+
+const Charge = Type.Object({ id: Type.String(), status: Type.String() })
 
 interface Payment {
   readonly order_id: string
@@ -45,14 +45,16 @@ const SQL = {
 type Verdict = { readonly state: 'captured' | 'declined'; readonly pspRef: string }
 
 /** @param processor `undefined`: the outcome follows from the token, and intent and outcome are one transaction. */
-export function buildPayment(pool: pg.Pool, processor: Upstream | undefined): FastifyInstance {
-  const server = Fastify().withTypeProvider<TypeBoxTypeProvider>()
-
+export function paymentRoutes(
+  server: Server,
+  pool: pg.Pool,
+  processor: Upstream | undefined,
+): void {
   server.post(
     '/payments',
     { schema: { body: ChargeBody, response: { 201: PaymentBody, 402: PaymentBody } } },
     async (request, reply) => {
-      const tenantId = String(request.headers[TENANT_HEADER])
+      const { tenantId } = request
       const payment = await (processor === undefined
         ? chargeSimulated(pool, tenantId, request.body)
         : charge(pool, processor, tenantId, request.body))
@@ -60,8 +62,6 @@ export function buildPayment(pool: pg.Pool, processor: Upstream | undefined): Fa
       return reply.code(payment.state === 'captured' ? 201 : 402).send(body)
     },
   )
-
-  return server
 }
 
 function chargeSimulated(pool: pg.Pool, tenantId: string, body: ChargeBody): Promise<Payment> {
@@ -106,17 +106,17 @@ async function charge(
 
 async function ask(processor: Upstream, tenantId: string, body: ChargeBody): Promise<Verdict> {
   const reference = `textbook:${tenantId}:${body.order_id}`
-  const { status, body: made } = await processor.post(
-    '/v1/charges',
-    {
+  const { body: made } = await processor.post({
+    path: '/v1/charges',
+    body: {
       amount: body.amount_minor,
       currency: body.currency,
       source: body.payment_token,
       merchant_reference: reference,
     },
-    { 'idempotency-key': `${reference}:c1` },
-  )
-  if (status !== 200) throw new Error(`The card processor answered ${status}.`)
+    headers: { 'idempotency-key': `${reference}:c1` },
+    answers: { 200: Charge },
+  })
   return {
     state: made['status'] === 'succeeded' ? 'captured' : 'declined',
     pspRef: String(made['id']),

@@ -9,9 +9,9 @@ export interface Statement {
 
 export type Query = <Row>(statement: Statement, values: readonly unknown[]) => Promise<Row[]>
 
-/** 10 connections, kept open, as ours. */
+/** 10 connections, kept open, pipelining allowed, as ours. */
 export function createPool(connectionString: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString, max: 10, min: 10 })
+  const pool = new pg.Pool({ connectionString, max: 10, min: 10, pipeline: true } as pg.PoolConfig)
   // Without a listener the error of an idle connection ends the process.
   pool.on('error', () => undefined)
   return pool
