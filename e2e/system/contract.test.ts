@@ -149,11 +149,12 @@ interface Counts {
   readonly walSyncs: number
 }
 
+/** Syncs of the connections' own: what the WAL writer flushes besides comes with the time that passes, not with orders. */
 async function counters(): Promise<Omit<Counts, 'roundTrips'>> {
   const { rows } = await admin.query(
     `SELECT (SELECT sum(xact_commit)::float8 FROM pg_stat_database WHERE datname = ANY($1)) AS commits,
             (SELECT wal_bytes::float8 FROM pg_stat_wal) AS wal,
-            (SELECT sum(fsyncs)::float8 FROM pg_stat_io WHERE object = 'wal') AS syncs`,
+            (SELECT sum(fsyncs)::float8 FROM pg_stat_io WHERE object = 'wal' AND backend_type = 'client backend') AS syncs`,
     [DATABASES],
   )
   return { commits: rows[0].commits, walBytes: rows[0].wal, walSyncs: rows[0].syncs }
