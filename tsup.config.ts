@@ -12,10 +12,7 @@ type EsbuildPlugin = NonNullable<Options['esbuildPlugins']>[number]
  */
 const PARTS: Readonly<Record<string, string>> = {
   undici: `
-    import request from 'undici/lib/api/api-request.js'
-    import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'
     import Pool from 'undici/lib/dispatcher/pool.js'
-    Dispatcher.prototype.request = request
     export { Pool }`,
   'prom-client': `
     import Counter from 'prom-client/lib/counter.js'

@@ -97,30 +97,33 @@ export function createLateSchemas(): LateSchemas {
 const COMMON = { removeAdditional: false, meta: false, validateSchema: false } as const
 const STRICT = { ...COMMON, coerceTypes: false, useDefaults: false } as const
 
+async function loadAjv(customOptions: object): Promise<(part: object) => Validate> {
+  const { default: AjvCompiler } = await import('@fastify/ajv-compiler')
+  return AjvCompiler()({}, { customOptions }) as never
+}
+
+let answers: ReturnType<typeof loadAjv> | undefined
 const conforming = new WeakMap<TSchema, Validate>()
 
 /** Whether another's answer is as agreed. Compiled when the first one comes. */
 export async function conforms(schema: TSchema, value: unknown): Promise<boolean> {
   let validate = conforming.get(schema)
   if (validate === undefined) {
-    const { default: AjvCompiler } = await import('@fastify/ajv-compiler')
-    validate = AjvCompiler()({}, { customOptions: STRICT })({ schema } as never) as Validate
+    answers ??= loadAjv(STRICT)
+    validate = (await answers)({ schema })
     conforming.set(schema, validate)
   }
   return validate(value) === true
 }
 
 async function loadCompilers(): Promise<Compilers> {
-  const { default: AjvCompiler } = await import('@fastify/ajv-compiler')
+  const strict = await loadAjv(STRICT)
+  const coercing = await loadAjv({ ...COMMON, coerceTypes: 'array' })
   const { default: SerializerCompiler } = await import('@fastify/fast-json-stringify-compiler')
-  const build = AjvCompiler()
-  const strict = build({}, { customOptions: STRICT })
-  const coercing = build({}, { customOptions: { ...COMMON, coerceTypes: 'array' } })
   const serializing = SerializerCompiler()({}, {})
   return {
     // Bodies as they are; query, path and headers arrive as text and are coerced. Nothing is removed or defaulted away.
-    validator: (part) =>
-      named(part, () => (part.httpPart === 'body' ? strict : coercing)(part as never) as Validate),
+    validator: (part) => named(part, () => (part.httpPart === 'body' ? strict : coercing)(part)),
     serializer: (part) => named(part, () => serializing(part as never) as Serialize),
   }
 }
