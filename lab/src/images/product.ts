@@ -37,5 +37,8 @@ export async function productImages(
     }
     return { image, tag, name, key: tag, file }
   }
-  return Promise.all(images.map(one))
+  // Their first steps are the same. Built at once, each would make its own, and the next build would take another's.
+  const [first, ...others] = images
+  if (first === undefined) return []
+  return [await one(first), ...(await Promise.all(others.map(one)))]
 }
