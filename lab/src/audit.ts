@@ -1,12 +1,13 @@
 /** `pnpm lab audit`: the promises about money and stock, checked on the databases and the ledger inside the lab. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join, resolve } from 'node:path'
-import { LabError } from './command.ts'
+import { join } from 'node:path'
+import { hand, LabError } from './command.ts'
+import { ROOT } from './folders.ts'
 import { createKubectl, KUBECONFIG } from './kubectl.ts'
 import { requireTools } from './tools.ts'
 
-const AUDIT = join(resolve(import.meta.dirname, '../..'), 'audit/src/main.ts')
+const AUDIT = join(ROOT, 'audit/src/main.ts')
 
 /** @param flags of the audit program. Resolves with its exit code: 0 no promise is broken, 1 one is, 2 not checked. */
 export async function audit(flags: readonly string[]): Promise<number> {
@@ -17,12 +18,18 @@ export async function audit(flags: readonly string[]): Promise<number> {
     ...['-o', 'jsonpath={.data.password}'],
   )
   const password = Buffer.from(encoded, 'base64').toString('utf8').trim()
-  const forwards = await Promise.all([
-    forward(program, 'order-management', 'pod/postgres-0', 5432),
-    forward(program, 'card-processor', 'deployment/card-processor', 8083),
-  ])
+  const forwarding: ChildProcess[] = []
+  const forward = (namespace: string, target: string, port: number): Promise<number> => {
+    const args = ['--kubeconfig', KUBECONFIG, '-n', namespace, 'port-forward', target, `:${port}`]
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    forwarding.push(child)
+    return portOf(child, `${target} in ${namespace}`)
+  }
   try {
-    const [postgres, processor] = forwards.map(({ port }) => port)
+    const [postgres, processor] = await Promise.all([
+      forward('order-management', 'pod/postgres-0', 5432),
+      forward('card-processor', 'deployment/card-processor', 8083),
+    ])
     const url = (database: string): string =>
       `postgres://postgres:${encodeURIComponent(password)}@127.0.0.1:${postgres}/${database}`
     const env = {
@@ -32,23 +39,14 @@ export async function audit(flags: readonly string[]): Promise<number> {
       PAYMENT_DATABASE_URL: url('oms_payment'),
       PROCESSOR_URL: `http://127.0.0.1:${processor}`,
     }
-    const child = spawn(process.execPath, [AUDIT, ...flags], { stdio: 'inherit', env })
-    const [code] = await once(child, 'exit')
-    return code ?? 2
+    return (await hand(process.execPath, [AUDIT, ...flags], { env })) ?? 2
   } finally {
-    for (const { child } of forwards) child.kill()
+    for (const child of forwarding) child.kill()
   }
 }
 
-/** A port on 127.0.0.1 that leads to the pod's own. */
-async function forward(
-  program: string,
-  namespace: string,
-  target: string,
-  port: number,
-): Promise<{ readonly port: number; readonly child: ChildProcess }> {
-  const args = ['--kubeconfig', KUBECONFIG, '-n', namespace, 'port-forward', target, `:${port}`]
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+/** The port on 127.0.0.1 that leads to the pod's own. @throws LabError with what kubectl said. */
+async function portOf(child: ChildProcess, target: string): Promise<number> {
   let said = ''
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => {
@@ -57,9 +55,9 @@ async function forward(
   const ended = once(child, 'exit')
   for (;;) {
     const found = /^Forwarding from 127\.0\.0\.1:(\d+)/m.exec(said)
-    if (found !== null) return { port: Number(found[1]), child }
+    if (found !== null) return Number(found[1])
     if (child.exitCode !== null || child.signalCode !== null)
-      throw new LabError(`${target} in ${namespace} cannot be reached: ${said.trim()}`)
+      throw new LabError(`${target} cannot be reached: ${said.trim()}`)
     await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), ended])
   }
 }

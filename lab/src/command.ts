@@ -81,6 +81,19 @@ export function exec(
   })
 }
 
+/** The terminal is the program's until it ends. Resolves with its exit code; none for a death by signal. */
+export function hand(
+  command: string,
+  args: readonly string[],
+  { cwd, env }: Pick<RunOptions, 'cwd' | 'env'> = {},
+): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: 'inherit', cwd, env })
+    child.once('error', reject)
+    child.once('exit', (code) => resolve(code ?? undefined))
+  })
+}
+
 function lastLines(text: string): string {
   return text.trim().split('\n').slice(-5).join('\n')
 }

@@ -1,11 +1,11 @@
 /** `pnpm lab deploy SERVICE`: the working tree's service in place of the one that runs. */
 import { join } from 'node:path'
-import { CACHE_DIR } from './cache.ts'
 import { LabError, run } from './command.ts'
+import { CACHE_DIR } from './folders.ts'
 import { LAB_IMAGES, productImages } from './images/product.ts'
 import { prepareBases } from './images/stand-ins.ts'
 import { createKubectl } from './kubectl.ts'
-import { insidePid, type Lab } from './lab.ts'
+import { insideOf, type Lab } from './lab.ts'
 import { objectsOf, ROLLED_OUT_WITHIN_MS, readTags, renderProduct, writeTags } from './product.ts'
 import { step } from './progress.ts'
 import { requireTools } from './tools.ts'
@@ -21,9 +21,8 @@ export async function deploy(lab: Lab, service: string): Promise<void> {
   const tags = { ...readTags(), [image]: built.tag }
   step(`image ${built.name}`)
   // The archive is read here, where the cache is; the lab's mounts hide some of the host's folders.
-  const inside = ['--target', String(insidePid(lab)), '--net', '--pid', '--mount']
   const ctr = ['ctr', '-n', 'k8s.io', 'images', 'import', '/dev/stdin']
-  await run('sh', ['-c', 'exec nsenter "$@" <"$0"', built.file, ...inside, '--', ...ctr])
+  await run('sh', ['-c', 'exec nsenter "$@" <"$0"', built.file, ...insideOf(lab), ...ctr])
   step('imported')
 
   const kubectl = createKubectl(tools.program('kubernetes', 'kubectl'))

@@ -13,13 +13,13 @@ import {
 } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import type { Server } from 'node:net'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { cgroupRootOf, createCgroups, removeDeadCgroups } from './cgroups.ts'
 import { LabError } from './command.ts'
+import { ROOT } from './folders.ts'
 import type { FromParent, ToParent } from './node/boot.ts'
 import { DOORS, type DoorName, openDoors } from './ports.ts'
 
-const ROOT = resolve(import.meta.dirname, '../..')
 const BOOT = join(import.meta.dirname, 'node/boot.ts')
 
 /** Of this checkout; everything in it is of the lab that runs or ran last. */
@@ -63,9 +63,14 @@ function isLab(pid: number, boot = 'lab/src/node/boot.ts'): boolean {
 }
 
 /** The first process inside, by the host's number: whose namespaces are the lab's. */
-export function insidePid({ pid }: Lab): number {
+function insidePid({ pid }: Lab): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
   return Number(children.split(' ')[0])
+}
+
+/** What `nsenter` needs to go where the lab's programs run. */
+export function insideOf(lab: Lab): readonly string[] {
+  return ['--target', String(insidePid(lab)), '--net', '--pid', '--mount', '--']
 }
 
 export interface StartOptions {

@@ -1,8 +1,7 @@
 /** `pnpm lab logs NAME`: what a program of the node, or the pods of a workload, have written. */
-import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { LabError } from './command.ts'
+import { hand, LabError } from './command.ts'
 import { createKubectl, KUBECONFIG } from './kubectl.ts'
 import { STATE_DIR } from './lab.ts'
 import { requireTools } from './tools.ts'
@@ -18,7 +17,8 @@ export async function logs(name: string, flags: readonly string[]): Promise<void
   const file = join(LOGS, `${name}.log`)
   if (existsSync(file)) {
     const follow = flags.includes('-f') ? ['-f'] : []
-    return show('tail', ['-n', '+1', ...follow, file])
+    process.exitCode = (await hand('tail', ['-n', '+1', ...follow, file])) ?? 1
+    return
   }
   const program = requireTools().program('kubernetes', 'kubectl')
   const pods = await createKubectl(program).list('pods', '--all-namespaces')
@@ -29,28 +29,18 @@ export async function logs(name: string, flags: readonly string[]): Promise<void
     throw new LabError(
       `Nothing here is called ${name}. There are\n${names(pods.map(({ metadata }) => metadata.name))}`,
     )
-  await Promise.all(
+  const codes = await Promise.all(
     found.map(({ metadata }) =>
-      show(program, [
+      hand(program, [
         ...['--kubeconfig', KUBECONFIG, '-n', String(metadata.namespace)],
         ...['logs', metadata.name, '--prefix', ...flags],
       ]),
     ),
   )
+  process.exitCode = codes.find((code) => code !== 0) ?? (codes.includes(undefined) ? 1 : 0)
 }
 
 function names(pods: readonly string[]): string {
   const programs = readdirSync(LOGS).map((file) => file.replace('.log', ''))
   return [...programs, ...pods].map((each) => `  ${each}`).join('\n')
-}
-
-function show(program: string, args: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'inherit' })
-    child.once('error', reject)
-    child.once('exit', (code) => {
-      process.exitCode ||= code ?? 1
-      resolve()
-    })
-  })
 }

@@ -1,11 +1,10 @@
 /** `pnpm lab COMMAND`: the lab at the terminal. Without a command: the lab, the product on it, and one order. */
-import { spawn } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { audit } from './audit.ts'
-import { LabError } from './command.ts'
+import { hand, LabError } from './command.ts'
 import { deploy } from './deploy.ts'
 import { KUBECONFIG } from './kubectl.ts'
-import { insidePid, requireLab, runningLab, STATE_DIR, stopLab } from './lab.ts'
+import { insideOf, requireLab, runningLab, STATE_DIR, stopLab } from './lab.ts'
 import { logs } from './logs.ts'
 import { INSIDE } from './node/layout.ts'
 import { invite, placeTracedOrder, tellOrder } from './order.ts'
@@ -64,14 +63,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   async kubectl(args) {
     requireLab()
-    await hand(requireTools().program('kubernetes', 'kubectl'), args, { KUBECONFIG })
+    const env = { ...process.env, KUBECONFIG }
+    process.exitCode =
+      (await hand(requireTools().program('kubernetes', 'kubectl'), args, { env })) ?? 1
   },
   async exec(args) {
     const command = args[0] === '--' ? args.slice(1) : args
     if (command.length === 0) throw new LabError('What? pnpm lab exec -- ip addr')
-    const inside = ['--target', String(insidePid(requireLab())), '--net', '--pid', '--mount']
-    const env = { KUBECONFIG: `${INSIDE.config}/admin.kubeconfig` }
-    await hand('nsenter', [...inside, '--', ...command], env)
+    const env = { ...process.env, KUBECONFIG: `${INSIDE.config}/admin.kubeconfig` }
+    process.exitCode =
+      (await hand('nsenter', [...insideOf(requireLab()), ...command], { env })) ?? 1
   },
   async token(args) {
     requireLab()
@@ -102,22 +103,6 @@ function optionsOf(args: readonly string[]): { install: boolean; portOffset: num
   if (!Number.isInteger(portOffset) || portOffset < 0 || portOffset > 40_000)
     throw new LabError('--port-offset is a whole number from 0 to 40000.')
   return { install: values.install, portOffset }
-}
-
-/** The terminal is the program's until it ends; its end is ours. */
-function hand(
-  program: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'inherit', env: { ...process.env, ...env } })
-    child.once('error', reject)
-    child.once('exit', (code) => {
-      process.exitCode = code ?? 1
-      resolve()
-    })
-  })
 }
 
 const [name, ...args] = process.argv.slice(2)

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { dirname } from 'node:path'
-import { CACHE_DIR } from './cache.ts'
 import { exec, LabError, run } from './command.ts'
+import { CACHE_DIR } from './folders.ts'
 import { STATE_DIR } from './lab.ts'
 import { overlayProblems, packageProblems } from './machine.ts'
 

@@ -1,7 +1,8 @@
 /** The product's own manifests on the lab: each layer of `k8s/overlays/lab`, in the order that k8s/README.md gives. */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { LabError, run } from './command.ts'
+import { ROOT } from './folders.ts'
 import type { Kubectl, KubernetesObject } from './kubectl.ts'
 import { parseObjects } from './kubectl.ts'
 import { STATE_DIR } from './lab.ts'
@@ -9,7 +10,6 @@ import { isSail, renderControlPlane } from './mesh.ts'
 import { createSecrets } from './secrets.ts'
 import type { Tools } from './tools.ts'
 
-const ROOT = resolve(import.meta.dirname, '../..')
 const REGISTRY = 'registry.example.com/order-management'
 
 export const LAYERS = ['istio-control-plane', 'observability', 'istio-config', 'apps'] as const

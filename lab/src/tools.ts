@@ -12,11 +12,11 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { CACHE_DIR } from './cache.ts'
+import { join } from 'node:path'
 import { LabError, run } from './command.ts'
+import { CACHE_DIR, ROOT } from './folders.ts'
 
-const PINS = resolve(import.meta.dirname, '../tools')
+const PINS = join(ROOT, 'lab/tools')
 export interface ToolGroup {
   readonly name: string
   /** Rough, on 2 cores, of a cold build. Minutes. */
@@ -114,7 +114,9 @@ export async function buildTools(progress: BuildProgress): Promise<Tools> {
 
 /** The tools where the cache has them all, without building. */
 export function cachedTools(): Tools | undefined {
-  const dirs = [ENVOY, ...GO_GROUPS].map(({ name }) => [name, cacheDirOf(name)] as [string, string])
+  const dirs = [ENVOY, ...GO_GROUPS].map(
+    (group) => [group.name, cacheDirOf(group)] as [string, string],
+  )
   return dirs.every(([, dir]) => existsSync(dir)) ? toolsOf(dirs) : undefined
 }
 
@@ -127,25 +129,24 @@ export function requireTools(): Tools {
 
 const ENVOY: ToolGroup = { name: 'envoy', minutes: 1, binaries: ['envoy'] }
 
-function keyOf(name: string): string {
+function keyOf({ name, stamps, tags, files }: ToolGroup): string {
   const hash = createHash('sha256')
   for (const file of ['go.mod', 'go.sum', 'main.go', 'requirements.txt']) {
     const path = join(PINS, name, file)
     if (existsSync(path)) hash.update(readFileSync(path))
   }
-  const group = GO_GROUPS.find((each) => each.name === name)
-  hash.update(JSON.stringify([group?.stamps, group?.tags, group?.files, process.arch]))
+  hash.update(JSON.stringify([stamps, tags, files, process.arch]))
   return hash.digest('hex').slice(0, 16)
 }
 
-const cacheDirOf = (name: string): string => join(CACHE_DIR, `${name}-${keyOf(name)}`)
+const cacheDirOf = (group: ToolGroup): string => join(CACHE_DIR, `${group.name}-${keyOf(group)}`)
 
 async function cached(
   group: ToolGroup,
   make: (group: ToolGroup, into: string, progress: BuildProgress) => Promise<void>,
   progress: BuildProgress,
 ): Promise<string> {
-  const dir = cacheDirOf(group.name)
+  const dir = cacheDirOf(group)
   if (existsSync(dir)) return dir
   progress.start(group)
   const startedAt = performance.now()
@@ -172,14 +173,10 @@ const GO_ENV = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false', GOTOOLCHAIN: 'loc
 /** Modules that the public checksum database does not know; the committed go.sum pins them all the same. */
 const UNLISTED = 'github.com/open-telemetry/*,github.com/jaegertracing/*,go.opentelemetry.io/*'
 
-async function buildGroup(
-  { name, stamps = {}, tags, files, binaries }: ToolGroup,
-  into: string,
-  progress: BuildProgress,
-): Promise<void> {
+async function buildGroup(group: ToolGroup, into: string, progress: BuildProgress): Promise<void> {
+  const { name, stamps = {}, tags, files, binaries } = group
   const cwd = join(PINS, name)
   const env = { ...process.env, ...GO_ENV, GONOSUMDB: UNLISTED, GOBIN: join(into, 'bin') }
-  const group = GO_GROUPS.find((each) => each.name === name) as ToolGroup
   const ldflags = ['-s -w', ...Object.entries(stamps).map(([key, value]) => `-X ${key}=${value}`)]
   const args = ['install', '-v', '-trimpath', `-ldflags=${ldflags.join(' ')}`]
   let packages = 0

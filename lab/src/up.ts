@@ -1,8 +1,8 @@
 /** From nothing to the product on its mesh: tools → images → node → mesh → product. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { CACHE_DIR } from './cache.ts'
 import { LabError } from './command.ts'
+import { CACHE_DIR } from './folders.ts'
 import { infrastructureArchives } from './images/infrastructure.ts'
 import { productImages } from './images/product.ts'
 import { prepareBases } from './images/stand-ins.ts'

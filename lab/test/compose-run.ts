@@ -8,13 +8,14 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { freePort } from '@oms/chassis/embedded-postgres'
 import { type ComposeService, environmentOf, readCompose, volumesOf } from '@oms/e2e/compose'
+import { ROOT } from '../src/folders.ts'
 import {
   type Container,
   type Mount,
   runContainer,
   startContainer,
 } from '../src/images/container.ts'
-import { type Bases, ROOT } from '../src/images/stand-ins.ts'
+import type { Bases } from '../src/images/stand-ins.ts'
 
 /** Those that listen and are the product's. */
 export const PROGRAMS = ['processor', 'payment', 'inventory', 'order'] as const

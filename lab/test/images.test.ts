@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import '@oms/chassis/testing-context'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { parse } from 'yaml'
+import { ROOT } from '../src/folders.ts'
 import {
   type BuiltImage,
   buildImage,
@@ -14,7 +15,7 @@ import {
 } from '../src/images/build.ts'
 import { removeLeftOvers, runContainer } from '../src/images/container.ts'
 import { checkMachine } from '../src/images/preconditions.ts'
-import { type Bases, prepareBases, ROOT } from '../src/images/stand-ins.ts'
+import { type Bases, prepareBases } from '../src/images/stand-ins.ts'
 import { type ComposeRun, composeRun, PROGRAMS, type ProgramName } from './compose-run.ts'
 
 const MEGABYTE = 1_000_000

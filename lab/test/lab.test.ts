@@ -1,10 +1,11 @@
 /** The lab as it runs: `pnpm verify:lab`. Whatever this finds is found on a real Kubernetes and a real Istio. */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import { eachAtMost } from '@oms/e2e/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run as exec } from '../src/command.ts'
+import { ROOT } from '../src/folders.ts'
 import { askGateway, type GatewayAnswer } from '../src/gateway.ts'
-import { ROOT } from '../src/images/stand-ins.ts'
 import { createKubectl, type Kubectl, parseObjects } from '../src/kubectl.ts'
 import { type Lab, requireLab, STATE_DIR, urlOf } from '../src/lab.ts'
 import { isSail } from '../src/mesh.ts'
@@ -173,14 +174,10 @@ describe('every pod of the product', () => {
 test('1,000 orders through the gateway: none fails, and the audit is green', async () => {
   const headers = await bearer()
   const statuses = new Map<number, number>()
-  let left = MANY
-  async function caller(): Promise<void> {
-    while (left-- > 0) {
-      const { status } = await place(headers)
-      statuses.set(status, (statuses.get(status) ?? 0) + 1)
-    }
-  }
-  await Promise.all(Array.from({ length: WIDTH }, caller))
+  await eachAtMost(WIDTH, Array.from({ length: MANY }), async () => {
+    const { status } = await place(headers)
+    statuses.set(status, (statuses.get(status) ?? 0) + 1)
+  })
   // 202 is accepted, too: its participants were slow, and the audit sees that it ends.
   const { 201: confirmed = 0, 202: accepted = 0, ...others } = Object.fromEntries(statuses)
   expect(others).toEqual({})

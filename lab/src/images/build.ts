@@ -1,6 +1,7 @@
 /** The product's images, built from its own Dockerfile as it is. */
 import { LabError } from '../command.ts'
-import { type Bases, ROOT } from './stand-ins.ts'
+import { ROOT } from '../folders.ts'
+import type { Bases } from './stand-ins.ts'
 import { type ImageStore, inspect } from './store.ts'
 
 /** Image → the Dockerfile's PACKAGE. */

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import {
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -131,28 +132,58 @@ export async function infrastructureArchives(
 ): Promise<readonly Archive[]> {
   mkdirSync(cacheDir, { recursive: true })
   const archives: Archive[] = []
-  for (const recipe of recipes(tools)) {
-    // How it is made counts as much as what it is made of.
-    const content = [JSON.stringify(recipe), readFileSync(import.meta.filename)]
-    const key = content
-      .reduce((hash, each) => hash.update(each), createHash('sha256'))
-      .digest('hex')
-      .slice(0, 16)
-    const file = join(cacheDir, `${basename(recipe.name).replace(':', '-')}-${key}.tar`)
-    if (!existsSync(file)) {
-      await make(store, recipe, file)
-      step(`image ${recipe.name}`)
+  const bases = createBases()
+  try {
+    for (const recipe of recipes(tools)) {
+      // How it is made counts as much as what it is made of.
+      const content = [JSON.stringify(recipe), readFileSync(import.meta.filename)]
+      const key = content
+        .reduce((hash, each) => hash.update(each), createHash('sha256'))
+        .digest('hex')
+        .slice(0, 16)
+      const file = join(cacheDir, `${basename(recipe.name).replace(':', '-')}-${key}.tar`)
+      if (!existsSync(file)) {
+        await make(store, recipe, file, bases)
+        step(`image ${recipe.name}`)
+      }
+      archives.push({ name: recipe.name, key, file })
     }
-    archives.push({ name: recipe.name, key, file })
+    return archives
+  } finally {
+    bases.remove()
   }
-  return archives
 }
 
-async function make(store: ImageStore, recipe: Recipe, file: string): Promise<void> {
+interface Bases {
+  /** A tar file of Debian packages, unpacked once for all recipes that ask for the same. */
+  tarOf(packages: readonly string[]): Promise<string>
+  remove(): void
+}
+
+function createBases(): Bases {
+  const dir = mkdtempSync(join(tmpdir(), 'oms-bases-'))
+  const made = new Map<string, Promise<string>>()
+  async function unpack(packages: readonly string[]): Promise<string> {
+    const tar = join(dir, `${made.size}.tar`)
+    await debian(packages, tar)
+    return tar
+  }
+  return {
+    tarOf(packages) {
+      const key = packages.join()
+      const tar = made.get(key) ?? unpack(packages)
+      made.set(key, tar)
+      return tar
+    },
+    remove: () => rmSync(dir, { recursive: true }),
+  }
+}
+
+async function make(store: ImageStore, recipe: Recipe, file: string, bases: Bases): Promise<void> {
   const { name, packages, files, texts = {}, config } = recipe
   const context = mkdtempSync(join(tmpdir(), 'oms-image-'))
   try {
-    if (packages !== undefined) await debian(packages, join(context, 'base.tar'))
+    if (packages !== undefined) linkSync(await bases.tarOf(packages), join(context, 'base.tar'))
     for (const [target, source] of Object.entries(files)) {
       mkdirSync(join(context, 'files', dirname(target)), { recursive: true })
       cpSync(source, join(context, 'files', target), { recursive: true, verbatimSymlinks: true })

@@ -1,7 +1,7 @@
 /** What a machine must have to build and run images, looked at first and told together. */
 import { existsSync } from 'node:fs'
-import { CACHE_DIR } from '../cache.ts'
 import { exec, LabError } from '../command.ts'
+import { CACHE_DIR } from '../folders.ts'
 import { overlayProblems, packageProblems } from '../machine.ts'
 import { NPM, storeDir } from './stand-ins.ts'
 

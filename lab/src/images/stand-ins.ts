@@ -6,12 +6,10 @@ import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
-import { CACHE_DIR } from '../cache.ts'
+import { dirname, join } from 'node:path'
 import { LabError, run } from '../command.ts'
+import { CACHE_DIR, ROOT } from '../folders.ts'
 import { type ImageStore, openStore } from './store.ts'
-
-export const ROOT = resolve(import.meta.dirname, '../../..')
 
 const DEBIAN_RELEASE = 'trixie'
 export const NPM = 'npm@11.21.2'
