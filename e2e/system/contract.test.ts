@@ -167,12 +167,12 @@ async function counters(): Promise<Omit<Counts, 'roundTrips'>> {
 async function costOf(
   pspMode: string,
   times: number,
-  work: (place: (key: string) => Promise<number>, index: number) => Promise<void>,
-  warmUp = WARM_UP,
+  work: (place: (key: string) => Promise<number>) => Promise<void>,
+  warmUpKeys: readonly string[] = Array.from({ length: WARM_UP }, () => randomUUID()),
 ): Promise<Counts> {
   const warm = await startApps(pspMode)
   await setCatalogue(warm.order)
-  for (let i = 0; i < warmUp; i++) await warm.client.place()
+  for (const key of warmUpKeys) expect((await warm.client.place({ key })).status).toBe(201)
   await warm.stop()
   await settleStatistics()
 
@@ -181,7 +181,7 @@ async function costOf(
   const apps = await startApps(pspMode)
   const atBoot = counted.queries
   for (let i = 0; i < times; i++)
-    await work(async (key) => (await apps.client.place({ key })).status, i)
+    await work(async (key) => (await apps.client.place({ key })).status)
   const roundTrips = counted.queries - atBoot
   const { rows } = await admin.query(
     "SELECT count(*)::integer AS n FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'",
@@ -256,13 +256,14 @@ describe('an order costs', () => {
 
   test('when its end is replayed 1 round trip and no WAL', async () => {
     const key = randomUUID()
-    const replay = async (place: (key: string) => Promise<number>, index: number) => {
-      if (index === 0) expect(await place(key)).toBe(201)
+    const replay = async (place: (key: string) => Promise<number>) => {
       expect(await place(key)).toBe(201)
     }
-    const cost = await costOf('simulated', 100, replay, 0)
-    // The first of the hundred is the order itself: 4 round trips more.
-    expect(cost.roundTrips).toBe(1.04)
-    expect(cost.walBytes * 100).toBeLessThanOrEqual(3200)
+    // The order is placed before: what one order costs is chance, an index may have to split a page for it.
+    const cost = await costOf('simulated', 100, replay, [key])
+    expect(cost.roundTrips).toBe(1)
+    expect(cost.walSyncs).toBe(0)
+    // None of ours. The server notes its running transactions, 106 bytes, once or twice after the order.
+    expect(cost.walBytes * 100).toBeLessThanOrEqual(300)
   })
 })
