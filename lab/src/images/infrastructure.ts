@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { ROOT } from '../folders.ts'
 import { PAUSE_IMAGE } from '../node/layout.ts'
 import { ISTIO_VERSION, type Tools } from '../tools.ts'
 import { debian, postgresFiles } from './stand-ins.ts'
@@ -135,8 +136,11 @@ export async function infrastructureArchives(
   const bases = createBases()
   try {
     for (const recipe of recipes(tools)) {
-      // How it is made counts as much as what it is made of.
-      const content = [JSON.stringify(recipe), readFileSync(import.meta.filename)]
+      // How it is made counts as much as what it is made of; where the checkout lies does not.
+      const content = [
+        JSON.stringify(recipe).replaceAll(ROOT, ''),
+        readFileSync(import.meta.filename),
+      ]
       const key = content
         .reduce((hash, each) => hash.update(each), createHash('sha256'))
         .digest('hex')
