@@ -11,6 +11,7 @@ export default defineConfig({
           include: [
             '{services,packages}/*/test/**/*.test.ts',
             '{processor,audit,bench,provision,mutants}/test/**/*.test.ts',
+            'e2e/app-faults/*.test.ts',
             'lab/test/offline/*.test.ts',
           ],
           globalSetup,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { hand, LabError } from './command.ts'
 import { ROOT } from './folders.ts'
 import { createKubectl, KUBECONFIG } from './kubectl.ts'
+import { PSP_CA } from './secrets.ts'
 import { requireTools } from './tools.ts'
 
 const AUDIT = join(ROOT, 'audit/src/main.ts')
@@ -37,7 +38,8 @@ export async function audit(flags: readonly string[]): Promise<number> {
       ORDER_DATABASE_URL: url('oms_order'),
       INVENTORY_DATABASE_URL: url('oms_inventory'),
       PAYMENT_DATABASE_URL: url('oms_payment'),
-      PROCESSOR_URL: `http://127.0.0.1:${processor}`,
+      PROCESSOR_URL: `https://localhost:${processor}`,
+      NODE_EXTRA_CA_CERTS: PSP_CA,
     }
     return (await hand(process.execPath, [AUDIT, ...flags], { env })) ?? 2
   } finally {

@@ -31,12 +31,13 @@ export async function renderControlPlane(
       profile: 'minimal',
       hub: ISTIO_HUB,
       tag: ISTIO_VERSION,
-      components: { cni: { enabled: true, namespace: cni.namespace } },
+      // None with the component `istio-init`.
+      components: { cni: { enabled: cni !== undefined, namespace: cni?.namespace } },
       values: {
         ...istio.values,
         global: { ...istio.values.global, imagePullPolicy: 'Never' },
         cni: {
-          ...cni.values?.cni,
+          ...cni?.values?.cni,
           // Where this node has them, and no other folder of the host.
           cniBinDir: INSIDE.cniBin,
           cniConfDir: INSIDE.cniConf,

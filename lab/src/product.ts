@@ -1,6 +1,7 @@
 /** The product's own manifests on the lab: each layer of `k8s/overlays/lab`, in the order that k8s/README.md gives. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { stringify } from 'yaml'
 import { LabError, run } from './command.ts'
 import { ROOT } from './folders.ts'
 import type { Kubectl, KubernetesObject } from './kubectl.ts'
@@ -57,9 +58,11 @@ export const ROLLED_OUT_WITHIN_MS = 120_000
 
 /** The node's DNS and Istio, without waiting for the node: what is applied starts when it can. */
 export async function installMesh({ kubectl, rendered, step }: InstallOptions): Promise<void> {
-  const dns = parseObjects(readFileSync(join(ROOT, 'lab/manifests/coredns.yaml'), 'utf8'))
+  const own = ['coredns.yaml', 'prometheusrules-crd.yaml'].flatMap((file) =>
+    parseObjects(readFileSync(join(ROOT, 'lab/manifests', file), 'utf8')),
+  )
   const all = LAYERS.flatMap((layer) => rendered[layer])
-  await kubectl.apply([...dns, ...all.filter(({ kind }) => kind === 'Namespace')])
+  await kubectl.apply([...own, ...all.filter(({ kind }) => kind === 'Namespace')])
   await kubectl.apply(rendered.controlPlane)
   for (const namespace of ['istio-cni', 'istio-system', 'kube-system'])
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
@@ -70,6 +73,7 @@ const PRODUCT_NAMESPACES = [
   'order-management',
   'card-processor',
   'istio-ingress',
+  'istio-egress',
   'jaeger',
   'monitoring',
 ] as const
@@ -85,6 +89,7 @@ export async function installProduct(options: InstallOptions): Promise<void> {
   await kubectl.apply([
     ...objects,
     demoCatalogue(),
+    alertRules(layers),
     ...first,
     ...others.map((object) => withTokenKeys(object, jwks)),
   ])
@@ -102,6 +107,19 @@ export function objectsOf(
   return rendered[layer]
     .filter((object) => !isSail(object) && object.kind !== 'Namespace')
     .map((object) => withTags(object, tags))
+}
+
+/** What the prometheus-operator would make of every PrometheusRule. */
+function alertRules(objects: readonly KubernetesObject[]): object {
+  const rules = objects.filter(({ kind }) => kind === 'PrometheusRule')
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'prometheus-rules', namespace: 'monitoring' },
+    data: Object.fromEntries(
+      rules.map(({ metadata, spec }) => [`${metadata.name}.yaml`, stringify(spec)]),
+    ),
+  }
 }
 
 function demoCatalogue(): object {

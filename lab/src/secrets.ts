@@ -1,6 +1,6 @@
-/** What no manifest contains, made at every start: passwords, the gateway's certificate, the key that signs tokens. */
+/** What no manifest contains, made at every start: passwords, certificates, the key that signs tokens. */
 import { randomBytes } from 'node:crypto'
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createAuthority, issueCertificate } from './certificates.ts'
 import { GATEWAY_CA, GATEWAY_HOST } from './gateway.ts'
@@ -8,6 +8,10 @@ import { STATE_DIR } from './lab.ts'
 import { createTokenKey, KEY_FILE } from './token.ts'
 
 const NAMESPACE = 'order-management'
+/** The card processor; `localhost` is for the audit, which comes by a port-forward. */
+const PSP_NAMES = 'subjectAltName=DNS:psp.example.com,DNS:localhost'
+/** Signed the card processor's certificate. */
+export const PSP_CA = join(STATE_DIR, 'psp-ca.crt')
 const DATABASE_SECRETS = [
   'postgres-superuser',
   ...['order', 'payment', 'inventory'].flatMap((service) => [
@@ -24,38 +28,42 @@ export interface Secrets {
 }
 
 export async function createSecrets(): Promise<Secrets> {
-  const dir = join(STATE_DIR, 'secrets')
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const [{ privateKey, jwks }] = await Promise.all([
+  const [{ privateKey, jwks }, gateway, psp] = await Promise.all([
     createTokenKey(),
-    createGatewayCertificate(dir),
+    createCertificate('gateway', `subjectAltName=DNS:${GATEWAY_HOST}`),
+    createCertificate('psp', PSP_NAMES),
   ])
+  writeFileSync(GATEWAY_CA, gateway.ca)
+  writeFileSync(PSP_CA, psp.ca)
   writeFileSync(join(STATE_DIR, KEY_FILE), privateKey, { mode: 0o600 })
-  const passwords = DATABASE_SECRETS.map((name) => ({
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { name, namespace: NAMESPACE },
-    stringData: { password: randomBytes(18).toString('base64url') },
-  }))
-  const certificate = {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    type: 'kubernetes.io/tls',
-    metadata: { name: 'orders-example-com-tls', namespace: 'istio-ingress' },
-    stringData: {
-      'tls.crt': readFileSync(join(dir, 'gateway.crt'), 'utf8'),
-      'tls.key': readFileSync(join(dir, 'gateway.key'), 'utf8'),
-    },
-  }
-  return { objects: [...passwords, certificate], jwks: JSON.stringify(jwks) }
+  const passwords = DATABASE_SECRETS.map((name) =>
+    secret(name, NAMESPACE, { password: randomBytes(18).toString('base64url') }),
+  )
+  const certificates = [
+    secret('orders-example-com-tls', 'istio-ingress', gateway.pair),
+    secret('psp-example-com-tls', 'card-processor', psp.pair),
+    secret('psp-ca', 'istio-egress', { 'ca.crt': psp.ca }),
+  ]
+  return { objects: [...passwords, ...certificates], jwks: JSON.stringify(jwks) }
 }
 
-async function createGatewayCertificate(dir: string): Promise<void> {
-  await createAuthority(dir, 'lab-gateway-ca')
-  await issueCertificate(dir, {
-    name: 'gateway',
-    subject: `/CN=${GATEWAY_HOST}`,
-    extension: `subjectAltName=DNS:${GATEWAY_HOST}`,
-  })
-  copyFileSync(join(dir, 'ca.crt'), GATEWAY_CA)
+function secret(name: string, namespace: string, stringData: Readonly<Record<string, string>>) {
+  const type = 'tls.key' in stringData ? 'kubernetes.io/tls' : 'Opaque'
+  return { apiVersion: 'v1', kind: 'Secret', type, metadata: { name, namespace }, stringData }
+}
+
+/** Of an authority of its own. */
+async function createCertificate(
+  name: string,
+  extension: string,
+): Promise<{ readonly ca: string; readonly pair: Readonly<Record<string, string>> }> {
+  const dir = join(STATE_DIR, 'secrets', name)
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  await createAuthority(dir, `lab-${name}-ca`)
+  await issueCertificate(dir, { name, subject: `/CN=${name}`, extension })
+  const read = (file: string): string => readFileSync(join(dir, file), 'utf8')
+  return {
+    ca: read('ca.crt'),
+    pair: { 'tls.crt': read(`${name}.crt`), 'tls.key': read(`${name}.key`) },
+  }
 }
