@@ -78,6 +78,8 @@ export const GO_GROUPS: readonly ToolGroup[] = [
       'kubelet',
     ],
     stamps: KUBERNETES_VERSION,
+    // What every field of every kind is: for the gate.
+    files: { module: 'k8s.io/kubernetes', paths: ['api/openapi-spec/swagger.json'] },
   },
   { name: 'coredns', minutes: 3, binaries: ['coredns'] },
   {
