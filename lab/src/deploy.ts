@@ -1,5 +1,6 @@
 /** `pnpm lab deploy SERVICE`: the working tree's service in place of the one that runs. */
 import { join } from 'node:path'
+import { readComponents } from './apply.ts'
 import { LabError, run } from './command.ts'
 import { CACHE_DIR } from './folders.ts'
 import { LAB_IMAGES, productImages } from './images/product.ts'
@@ -29,7 +30,7 @@ export async function deploy(lab: Lab, service: string): Promise<void> {
   const namespace = image === 'card-processor' ? image : 'order-management'
   // The template of a Job is immutable: a new release replaces it.
   await kubectl('-n', namespace, 'delete', 'job', `${image}-migrate`, '--ignore-not-found')
-  const own = objectsOf(await renderProduct(tools), 'apps', tags).filter(
+  const own = objectsOf(await renderProduct(tools, readComponents()), 'apps', tags).filter(
     ({ metadata: { name } }) => name === image || name === `${image}-migrate`,
   )
   await kubectl.apply(own)

@@ -56,6 +56,8 @@ export interface Kubectl {
   (...args: readonly string[]): Promise<string>
   /** Server-side; all of `objects` or an error. */
   apply(objects: readonly object[], ...flags: readonly string[]): Promise<void>
+  /** Without waiting for what the objects own; those that are gone already do not count. */
+  remove(objects: readonly object[]): Promise<void>
   list(...args: readonly string[]): Promise<readonly KubernetesObject[]>
   /**
    * Waits until every Deployment, StatefulSet, DaemonSet and Job of `namespace` has what it wants.
@@ -68,10 +70,17 @@ export function createKubectl(program: string): Kubectl {
   const kubectl = (...args: readonly string[]) =>
     run(program, ['--kubeconfig', KUBECONFIG, ...args])
 
-  async function apply(objects: readonly object[], ...flags: readonly string[]): Promise<void> {
+  const withObjects = (objects: readonly object[], ...args: readonly string[]) => {
     const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects })
-    const args = ['apply', '--server-side', '--force-conflicts', ...flags, '-f', '-']
-    await run(program, ['--kubeconfig', KUBECONFIG, ...args], { input })
+    return run(program, ['--kubeconfig', KUBECONFIG, ...args, '-f', '-'], { input })
+  }
+
+  async function apply(objects: readonly object[], ...flags: readonly string[]): Promise<void> {
+    await withObjects(objects, 'apply', '--server-side', '--force-conflicts', ...flags)
+  }
+
+  async function remove(objects: readonly object[]): Promise<void> {
+    await withObjects(objects, 'delete', '--ignore-not-found', '--wait=false')
   }
 
   async function list(...args: readonly string[]): Promise<readonly KubernetesObject[]> {
@@ -106,7 +115,7 @@ export function createKubectl(program: string): Kubectl {
     return `  Its events: pnpm lab kubectl -n ${namespace} get events`
   }
 
-  return Object.assign(kubectl, { apply, list, untilRolledOut })
+  return Object.assign(kubectl, { apply, remove, list, untilRolledOut })
 }
 
 /** As `kubectl rollout status` sees it. */

@@ -1,5 +1,6 @@
 /** `pnpm lab COMMAND`: the lab at the terminal. Without a command: the lab, the product on it, and one order. */
 import { parseArgs } from 'node:util'
+import { apply } from './apply.ts'
 import { audit } from './audit.ts'
 import { hand, LabError } from './command.ts'
 import { deploy } from './deploy.ts'
@@ -22,6 +23,8 @@ pnpm lab order              one more order, and its path through the mesh
 pnpm lab audit [FLAGS]      money and stock, checked inside (flags: pnpm lab audit --help)
 pnpm lab status             what runs, where its doors are
 pnpm lab deploy SERVICE     builds order, payment, inventory or card-processor anew and rolls it out
+pnpm lab apply [COMPONENT …]
+                            the manifests as they stand, with canary, app-faults, fault-injection or istio-init
 pnpm lab logs NAME [-f …]   of a program of the node or of a workload's pods
 pnpm lab kubectl …          kubectl against the lab
 pnpm lab exec -- CMD …      runs CMD inside the lab's namespaces
@@ -55,6 +58,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     if (service === undefined || rest.length > 0)
       throw new LabError('Which one? pnpm lab deploy order|payment|inventory|card-processor')
     await deploy(requireLab(), service)
+  },
+  async apply(names) {
+    requireLab()
+    await apply(names)
   },
   async logs([name, ...flags]) {
     if (name === undefined) throw new LabError('Whose? pnpm lab logs order-service')

@@ -3,18 +3,17 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { LabError, run } from './command.ts'
+import { type Component, copyWith, LAYERS, type Layer } from './components.ts'
 import { ROOT } from './folders.ts'
 import type { Kubectl, KubernetesObject } from './kubectl.ts'
 import { parseObjects } from './kubectl.ts'
 import { STATE_DIR } from './lab.ts'
 import { isSail, renderControlPlane } from './mesh.ts'
-import { createSecrets } from './secrets.ts'
+import { createSecrets, readTokenKeys } from './secrets.ts'
 import type { Tools } from './tools.ts'
 
 const REGISTRY = 'registry.example.com/order-management'
 
-export const LAYERS = ['istio-control-plane', 'observability', 'istio-config', 'apps'] as const
-export type Layer = (typeof LAYERS)[number]
 export type Rendered = Readonly<Record<Layer, readonly KubernetesObject[]>> & {
   readonly controlPlane: readonly KubernetesObject[]
 }
@@ -33,17 +32,29 @@ export function writeTags(tags: Tags): void {
   writeFileSync(TAGS, JSON.stringify(tags))
 }
 
-/** Needs no cluster. @throws LabError with what kustomize or istioctl said. */
-export async function renderProduct(tools: Tools): Promise<Rendered> {
-  const layers = await Promise.all(
-    LAYERS.map(async (layer) => {
-      const folder = join(ROOT, 'k8s/overlays/lab', layer)
-      return [layer, parseObjects(await run(tools.program('gate', 'kustomize'), ['build', folder]))]
-    }),
-  )
-  const rendered = Object.fromEntries(layers) as Record<Layer, readonly KubernetesObject[]>
-  const controlPlane = await renderControlPlane(rendered['istio-control-plane'], tools)
-  return { ...rendered, controlPlane }
+/**
+ * Needs no cluster.
+ * @param components of k8s/components, beside those that the overlay names.
+ * @throws LabError with what kustomize or istioctl said.
+ */
+export async function renderProduct(
+  tools: Tools,
+  components: readonly Component[] = [],
+): Promise<Rendered> {
+  const { manifests, dispose } = copyWith(components)
+  try {
+    const layers = await Promise.all(
+      LAYERS.map(async (layer) => {
+        const args = ['build', join(manifests, 'overlays/lab', layer)]
+        return [layer, parseObjects(await run(tools.program('gate', 'kustomize'), args))]
+      }),
+    )
+    const rendered = Object.fromEntries(layers) as Record<Layer, readonly KubernetesObject[]>
+    const controlPlane = await renderControlPlane(rendered['istio-control-plane'], tools)
+    return { ...rendered, controlPlane }
+  } finally {
+    dispose()
+  }
 }
 
 export interface InstallOptions {
@@ -69,7 +80,7 @@ export async function installMesh({ kubectl, rendered, step }: InstallOptions): 
   step('the node is ready; names resolve; Istio: istiod and the CNI node agent are ready')
 }
 
-const PRODUCT_NAMESPACES = [
+export const PRODUCT_NAMESPACES = [
   'order-management',
   'card-processor',
   'istio-ingress',
@@ -81,18 +92,12 @@ const PRODUCT_NAMESPACES = [
 /** Everything at once: the services wait for what they need. */
 export async function installProduct(options: InstallOptions): Promise<void> {
   const { kubectl, rendered, tags, step } = options
-  const { objects, jwks } = await createSecrets()
+  const secrets = await createSecrets()
   const layers = LAYERS.flatMap((layer) => objectsOf(rendered, layer, tags))
   // The first one takes longest: its database is made.
   const first = layers.filter(({ metadata }) => metadata.name === 'postgres')
   const others = layers.filter((object) => !first.includes(object))
-  await kubectl.apply([
-    ...objects,
-    demoCatalogue(),
-    alertRules(layers),
-    ...first,
-    ...others.map((object) => withTokenKeys(object, jwks)),
-  ])
+  await kubectl.apply([...secrets, demoCatalogue(), alertRules(layers), ...first, ...others])
   for (const namespace of PRODUCT_NAMESPACES)
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
   step('the product: gateway, services, PostgreSQL, card processor, Jaeger, Prometheus are ready')
@@ -106,7 +111,7 @@ export function objectsOf(
 ): readonly KubernetesObject[] {
   return rendered[layer]
     .filter((object) => !isSail(object) && object.kind !== 'Namespace')
-    .map((object) => withTags(object, tags))
+    .map((object) => withTokenKeys(withTags(object, tags)))
 }
 
 /** What the prometheus-operator would make of every PrometheusRule. */
@@ -152,9 +157,9 @@ export function imageName(name: string, tag: string): string {
 }
 
 /** In place of the overlay's placeholder. */
-function withTokenKeys(object: KubernetesObject, jwks: string): KubernetesObject {
+function withTokenKeys(object: KubernetesObject): KubernetesObject {
   if (object.kind !== 'RequestAuthentication' || object.metadata.name !== 'orders-jwt')
     return object
   const [rule] = object['spec'].jwtRules
-  return { ...object, spec: { ...object['spec'], jwtRules: [{ ...rule, jwks }] } }
+  return { ...object, spec: { ...object['spec'], jwtRules: [{ ...rule, jwks: readTokenKeys() }] } }
 }

@@ -20,14 +20,16 @@ const DATABASE_SECRETS = [
   ]),
 ]
 
-export interface Secrets {
-  /** Secrets, as k8s/README.md lists them. */
-  readonly objects: readonly object[]
-  /** JSON, for RequestAuthentication orders-jwt. */
-  readonly jwks: string
+/** JSON, for RequestAuthentication orders-jwt. */
+const TOKEN_KEYS = join(STATE_DIR, 'jwks.json')
+
+/** Of the lab that runs. */
+export function readTokenKeys(): string {
+  return readFileSync(TOKEN_KEYS, 'utf8')
 }
 
-export async function createSecrets(): Promise<Secrets> {
+/** As k8s/README.md lists them; the keys of tokens are written beside. */
+export async function createSecrets(): Promise<readonly object[]> {
   const [{ privateKey, jwks }, gateway, psp] = await Promise.all([
     createTokenKey(),
     createCertificate('gateway', `subjectAltName=DNS:${GATEWAY_HOST}`),
@@ -36,6 +38,7 @@ export async function createSecrets(): Promise<Secrets> {
   writeFileSync(GATEWAY_CA, gateway.ca)
   writeFileSync(PSP_CA, psp.ca)
   writeFileSync(join(STATE_DIR, KEY_FILE), privateKey, { mode: 0o600 })
+  writeFileSync(TOKEN_KEYS, JSON.stringify(jwks))
   const passwords = DATABASE_SECRETS.map((name) =>
     secret(name, NAMESPACE, { password: randomBytes(18).toString('base64url') }),
   )
@@ -44,7 +47,7 @@ export async function createSecrets(): Promise<Secrets> {
     secret('psp-example-com-tls', 'card-processor', psp.pair),
     secret('psp-ca', 'istio-egress', { 'ca.crt': psp.ca }),
   ]
-  return { objects: [...passwords, ...certificates], jwks: JSON.stringify(jwks) }
+  return [...passwords, ...certificates]
 }
 
 function secret(name: string, namespace: string, stringData: Readonly<Record<string, string>>) {

@@ -1,6 +1,7 @@
 /** From nothing to the product on its mesh: tools → images → node → mesh → product. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { writeComponents } from './apply.ts'
 import { LabError } from './command.ts'
 import { CACHE_DIR } from './folders.ts'
 import { infrastructureArchives } from './images/infrastructure.ts'
@@ -63,6 +64,7 @@ export async function up({ install = false, portOffset = 0 }: UpOptions): Promis
   try {
     writeKubeconfig(lab)
     writeTags(tags)
+    writeComponents([])
     const kubectl = createKubectl(tools.program('kubernetes', 'kubectl'))
     const options = { kubectl, rendered, tags, step }
     await installMesh(options)

@@ -4,17 +4,18 @@ import { join } from 'node:path'
 import { eachAtMost } from '@oms/e2e/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run as exec } from '../src/command.ts'
+import { COMPONENTS, LAYERS } from '../src/components.ts'
 import { ROOT } from '../src/folders.ts'
 import { askGateway, type GatewayAnswer } from '../src/gateway.ts'
-import { createKubectl, type Kubectl, parseObjects } from '../src/kubectl.ts'
+import { createKubectl, KUBECONFIG, type Kubectl, parseObjects } from '../src/kubectl.ts'
 import { type Lab, requireLab, STATE_DIR, urlOf } from '../src/lab.ts'
 import { isSail } from '../src/mesh.ts'
 import { ORDER, placeTracedOrder, TENANT, TRACED_SERVICES, type TracedOrder } from '../src/order.ts'
-import { LAYERS } from '../src/product.ts'
 import { signToken } from '../src/token.ts'
 import { requireTools } from '../src/tools.ts'
 import { orphans } from '../src/trace.ts'
 import { lab as run, succeed } from './cli.ts'
+import { allows, EDGES, IDENTITIES, preparePlaces, tellEdge, tryEdges } from './edges.ts'
 import { type HostState, hostState } from './host.ts'
 
 /** 20 minutes: images may have to be built first. */
@@ -62,7 +63,7 @@ describe('an order through the gateway', () => {
     expect(order.status).toBe(201)
   })
 
-  test('leaves one trace: four proxies, three applications, no span without its parent', () => {
+  test('leaves one trace: four proxies, the egress gateway, three applications, no span without its parent', () => {
     expect(new Set(order.spans.map(({ service }) => service))).toEqual(new Set(TRACED_SERVICES))
     const lost = orphans(order.spans).filter(({ parentId }) => parentId !== order.callerSpanId)
     expect(lost).toEqual([])
@@ -143,6 +144,56 @@ describe('who is let in', () => {
   })
 })
 
+describe('who may call whom is what e2e/authz-matrix.ts says', () => {
+  beforeAll(() => preparePlaces(kubectl))
+
+  test.each(IDENTITIES)(
+    '$namespace/$account',
+    async (identity) => {
+      const verdicts = await tryEdges(kubectl, identity)
+      expect(verdicts.length).toBe(EDGES.length)
+      const wrong = EDGES.flatMap((edge, at) => {
+        const [may, was] = [allows(identity, edge), verdicts[at]]
+        return may === (was === 'in')
+          ? []
+          : [`${tellEdge(edge)}: ${may ? 'may' : 'may not'}, ${was}`]
+      })
+      expect(wrong).toEqual([])
+    },
+    150_000,
+  )
+})
+
+describe('the configuration', () => {
+  test('is refused by no proxy', async () => {
+    const pods = (await kubectl.list('pods', '-A', '--field-selector=status.phase=Running')).filter(
+      ({ spec }) =>
+        [...(spec.initContainers ?? []), ...spec.containers].some(
+          ({ name }) => name === 'istio-proxy',
+        ),
+    )
+    expect(pods.length).toBeGreaterThanOrEqual(9)
+    const refused = await Promise.all(
+      pods.map(async ({ metadata: { name, namespace } }) => {
+        const stats = await kubectl(
+          ...['exec', '-n', namespace as string, name, '-c', 'istio-proxy', '--'],
+          ...['pilot-agent', 'request', 'GET', 'stats?filter=update_rejected'],
+        )
+        const counters = [...stats.matchAll(/^(\S+update_rejected): (\d+)$/gm)]
+        expect(counters.length).toBeGreaterThanOrEqual(2)
+        return counters.filter(([, , count]) => count !== '0').map(([line]) => `${name}: ${line}`)
+      }),
+    )
+    expect(refused.flat()).toEqual([])
+  })
+
+  test('has nothing that istioctl analyze would say', async () => {
+    const istioctl = requireTools().program('istio', 'istioctl')
+    const said = await exec(istioctl, ['analyze', '--all-namespaces', '--kubeconfig', KUBECONFIG])
+    expect(said.trim()).toMatch(/No validation issues found/)
+  })
+})
+
 describe('every pod of the product', () => {
   test('has a native sidecar, and its redirection is made outside of it', async () => {
     const pods = await kubectl.list('pods', '-n', 'order-management')
@@ -205,11 +256,38 @@ test.each(LAYERS)(
   },
 )
 
+test.each(Object.keys(COMPONENTS))(
+  'the component %s goes on, orders flow, it comes off',
+  async (name) => {
+    const before = await inventoryOf()
+    console.log(await succeed('apply', name))
+    expect(await inventoryOf()).not.toEqual(before)
+    expect((await place(await bearer())).status).toBe(201)
+    await succeed('apply')
+    expect(await inventoryOf()).toEqual(before)
+    expect((await place(await bearer())).status).toBe(201)
+  },
+  300_000,
+)
+
+/** What components touch, without what the cluster writes into it. */
+async function inventoryOf(): Promise<readonly string[]> {
+  const kinds = 'deployments,daemonsets,configmaps,virtualservices'
+  const objects = await kubectl.list(kinds, '-A')
+  return objects
+    .map(({ kind, metadata, spec, data }) => {
+      const { metadata: _, ...template } = spec?.template ?? {}
+      return JSON.stringify([kind, metadata.namespace, metadata.name, template, spec?.http, data])
+    })
+    .sort()
+}
+
 test('a wrong name is answered with the names there are', async () => {
   const { code, stderr } = await run('logs', 'nothing-of-that-name')
   expect(code).toBe(1)
   expect(stderr).toMatch(/kube-apiserver[\s\S]*postgres-0/)
   expect((await run('deploy', 'shipping')).stderr).toMatch(/there are order-service, payment/)
+  expect((await run('apply', 'kanary')).stderr).toMatch(/there are canary, app-faults/)
 })
 
 test('a second lab of this checkout is refused while this one is up', async () => {

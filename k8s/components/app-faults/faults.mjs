@@ -53,8 +53,8 @@ Server.prototype.emit = function (event, ...args) {
 async function commit(fault, request, response, handle) {
   if (fault.delay !== undefined) await pause(Number(fault.delay))
   if (fault.drop === 'before') {
-    tell(request, response, 0)
     request.socket.destroy()
+    tell(request, response, 0)
   } else if (fault.status !== undefined) {
     answer(request, response, Number(fault.status), 'a fault, as asked for\n')
   } else if (fault.trickle !== undefined) {
