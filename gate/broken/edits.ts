@@ -1,0 +1,118 @@
+/** Ways to break a copy of the manifests: each gives the files it got, but for one thing. */
+import { stringify } from 'yaml'
+import { type Files, type ManifestFile, objectsIn, parseFile } from '../src/files.ts'
+import { idOf } from '../src/objects.ts'
+import type { Gate } from '../src/rule.ts'
+
+export type Break = (files: Files) => Files
+
+/** A mistake that the gate must find. */
+export interface BrokenCopy {
+  /** In words. */
+  readonly mistake: string
+  readonly gate: Gate
+  readonly breaks: readonly Break[]
+  /** What a finding of that gate must say. */
+  readonly says: RegExp
+}
+
+/** One that a program finds. */
+export interface ToolBrokenCopy extends BrokenCopy {
+  /** The builds that show it; none: the base as it is read. */
+  readonly builds?: readonly string[]
+}
+
+/**
+ * @param id as `VirtualService order-management/order-service-canary`; of the base, not of a component's patch.
+ * @param pointer JSON pointer (RFC 6901); `-` appends to a list.
+ */
+export function set(id: string, pointer: string, value: unknown): Break {
+  return edit(id, (object) => write(object, stepsOf(pointer), value))
+}
+
+export function unset(id: string, pointer: string): Break {
+  return edit(id, (object) => write(object, stepsOf(pointer), undefined))
+}
+
+/** Deletes the resource. */
+export function drop(id: string): Break {
+  return editAll(id, () => [])
+}
+
+/** A second resource beside `id`, like it but for its name and `changes` to its spec. */
+export function double(id: string, name: string, changes: object = {}): Break {
+  return editAll(id, (object) => {
+    const { metadata, spec } = object as { metadata: object; spec: object }
+    const second = { ...object, metadata: { ...metadata, name }, spec: { ...spec, ...changes } }
+    return [object, second]
+  })
+}
+
+/** @throws Error where `from` does not stand in the file exactly once. */
+export function rewrite(path: string, from: string, to: string): Break {
+  return (files) => {
+    const parts = fileAt(files, path).text.split(from)
+    if (parts.length !== 2) throw new Error(`${path} has "${from}" ${parts.length - 1} times`)
+    return put(path, parts.join(to))(files)
+  }
+}
+
+export function put(path: string, text: string): Break {
+  return (files) => new Map([...files, [path, parseFile(path, text)]])
+}
+
+export function removeFile(path: string): Break {
+  return (files) => {
+    fileAt(files, path)
+    return new Map([...files].filter(([each]) => each !== path))
+  }
+}
+
+export function broken(files: Files, { breaks }: BrokenCopy): Files {
+  return breaks.reduce((broken, each) => each(broken), files)
+}
+
+function fileAt(files: Files, path: string): ManifestFile {
+  const file = files.get(path)
+  if (file === undefined) throw new Error(`There is no ${path}`)
+  return file
+}
+
+function edit(id: string, change: (object: object) => object): Break {
+  return editAll(id, (object) => [change(object)])
+}
+
+function editAll(id: string, change: (object: object) => readonly object[]): Break {
+  return (files) => {
+    const found = [...files].find(
+      ([path, file]) =>
+        !/^(components|overlays)\//.test(path) && objectsIn(file).some((each) => idOf(each) === id),
+    )
+    if (found === undefined) throw new Error(`There is no ${id}`)
+    const [path, file] = found
+    const documents = objectsIn(file).flatMap((each) => (idOf(each) === id ? change(each) : [each]))
+    return put(path, documents.map((each) => stringify(each)).join('---\n'))(files)
+  }
+}
+
+function stepsOf(pointer: string): readonly string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+/** @throws Error where the way leads nowhere, or where there is nothing to remove. */
+function write(target: object, [step, ...rest]: readonly string[], value: unknown): object {
+  if (step === undefined) return value as object
+  const copy = (Array.isArray(target) ? [...target] : { ...target }) as Record<string, unknown>
+  const key = step === '-' ? String((target as readonly unknown[]).length) : step
+  if (rest.length > 0) {
+    if (copy[key] === undefined) throw new Error(`There is no ${step} to go into`)
+    copy[key] = write(copy[key] as object, rest, value)
+  } else if (value !== undefined) copy[key] = value
+  else if (copy[key] === undefined) throw new Error(`There is no ${step} to remove`)
+  else if (Array.isArray(copy)) copy.splice(Number(key), 1)
+  else delete copy[key]
+  return copy
+}

@@ -1,0 +1,86 @@
+/** `pnpm verify:gate`: every broken copy of the manifests must be refused, with the reason that names its trap. */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ROOT } from '@oms/lab/folders'
+import { requireTools, type Tools } from '@oms/lab/tools'
+import { type Files, readFiles } from '../src/files.ts'
+import { ask } from '../src/gate.ts'
+import { treeOf } from '../src/manifests.ts'
+import { renderAll } from '../src/render.ts'
+import type { Rule } from '../src/rule.ts'
+import { RULES } from '../src/rules.ts'
+import { BROKEN_COPIES, TOOL_BROKEN_COPIES } from './copies.ts'
+import { broken, type ToolBrokenCopy } from './edits.ts'
+
+const K8S = join(ROOT, 'k8s')
+const files = readFiles(K8S)
+const tools = requireTools()
+
+/** What the rules find in `of`. @param folder where the same stands for kustomize. */
+async function findingsIn(
+  of: Files,
+  folder: string,
+  rules: readonly Rule[],
+  { builds = [] }: Pick<ToolBrokenCopy, 'builds'> = {},
+): Promise<readonly string[]> {
+  const renders = builds.length === 0 ? [] : await renderAll(folder, of, tools as Tools, builds)
+  const answers = await ask({ ...treeOf(of), renders }, tools, rules)
+  return answers.flatMap(({ findings }) => findings.map(({ what }) => what))
+}
+
+async function findingsOf(
+  copy: ToolBrokenCopy,
+  rules: readonly Rule[],
+): Promise<readonly string[]> {
+  const changed = broken(files, copy)
+  if (copy.builds === undefined) return findingsIn(changed, K8S, rules)
+  const folder = mkdtempSync(join(tmpdir(), 'oms-broken-'))
+  try {
+    cpSync(K8S, folder, { recursive: true })
+    for (const [path, file] of changed)
+      if (file !== files.get(path)) writeFileSync(join(folder, path), file.text)
+    return await findingsIn(changed, folder, rules, copy)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+async function verify(): Promise<boolean> {
+  const startedMs = performance.now()
+  const plain = RULES.filter((rule) => 'check' in rule)
+  const byTool = RULES.filter((rule) => 'run' in rule)
+  const builds = TOOL_BROKEN_COPIES.flatMap((copy) => copy.builds ?? [])
+  const before = await findingsIn(files, K8S, RULES, { builds })
+  if (before.length > 0) {
+    console.error(`Without a mistake nothing may be found: npm run check.\n${before.join('\n')}`)
+    return false
+  }
+  const all = [
+    ...BROKEN_COPIES.map((copy) => ({ copy, rules: plain })),
+    ...TOOL_BROKEN_COPIES.map((copy) => ({ copy, rules: byTool })),
+  ]
+  let refused = 0
+  const queue = all.values()
+  const workers = Array.from({ length: availableParallelism() }, async () => {
+    for (const { copy, rules } of queue) {
+      const found = await findingsOf(
+        copy,
+        rules.filter(({ gate }) => gate === copy.gate),
+      )
+      const isRefused = found.some((what) => copy.says.test(what))
+      if (isRefused) refused++
+      console.info(
+        `${copy.gate.padEnd(4)}${isRefused ? 'refused   ' : 'NOT REFUSED'} ${copy.mistake}`,
+      )
+      if (!isRefused)
+        console.info(`  It should say ${copy.says}\n  Found: ${found.join('\n') || 'nothing'}`)
+    }
+  })
+  await Promise.all(workers)
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
+  console.info(`n = ${all.length} broken copies, ${refused} refused, ${seconds} s`)
+  return refused === all.length
+}
+
+process.exitCode = (await verify()) ? 0 : 1
