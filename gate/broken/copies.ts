@@ -1,25 +1,45 @@
 /** Every known way to get the manifests wrong: what only needs the files, and what a program finds. */
+import { alertCopies, alertToolCopies } from './alerts.ts'
+import { argoCopies } from './argo.ts'
 import { arithmeticCopies } from './arithmetic.ts'
 import { authorizationCopies } from './authorization.ts'
 import type { BrokenCopy, ToolBrokenCopy } from './edits.ts'
+import { hostCopies } from './hosts.ts'
+import { injectionCopies } from './injection.ts'
 import { istioctlToolCopies } from './istioctl.ts'
 import { kustomizeCopies, kustomizeToolCopies } from './kustomize.ts'
+import { limitCopies } from './limits.ts'
 import { literalCopies } from './literals.ts'
-import { operationCopies, operationToolCopies } from './operations.ts'
+import { networkCopies } from './network.ts'
+import { pinCopies } from './pins.ts'
+import { podSecurityCopies, podSecurityToolCopies } from './pod-security.ts'
 import { productionCopies } from './production.ts'
 import { referenceCopies } from './references.ts'
+import { replicaCopies } from './replicas.ts'
+import { retryCopies } from './retries.ts'
 import { schemaCopies, schemaToolCopies } from './schemas.ts'
 import { serviceCopies } from './services.ts'
+import { sidecarCopies } from './sidecars.ts'
 
 export const BROKEN_COPIES: readonly BrokenCopy[] = [
   ...kustomizeCopies,
   ...schemaCopies,
   ...serviceCopies,
+  ...replicaCopies,
+  ...injectionCopies,
+  ...networkCopies,
   ...authorizationCopies,
   ...literalCopies,
+  ...pinCopies,
+  ...limitCopies,
+  ...retryCopies,
+  ...hostCopies,
   ...referenceCopies,
   ...arithmeticCopies,
-  ...operationCopies,
+  ...sidecarCopies,
+  ...alertCopies,
+  ...podSecurityCopies,
+  ...argoCopies,
   ...productionCopies,
 ]
 
@@ -27,5 +47,6 @@ export const TOOL_BROKEN_COPIES: readonly ToolBrokenCopy[] = [
   ...kustomizeToolCopies,
   ...schemaToolCopies,
   ...istioctlToolCopies,
-  ...operationToolCopies,
+  ...alertToolCopies,
+  ...podSecurityToolCopies,
 ]

@@ -48,6 +48,11 @@ export function double(id: string, name: string, changes: object = {}): Break {
   })
 }
 
+/** One more resource, in the file of `id`. */
+export function beside(id: string, added: object): Break {
+  return editAll(id, (object) => [object, added])
+}
+
 /** @throws Error where `from` does not stand in the file exactly once. */
 export function rewrite(path: string, from: string, to: string): Break {
   return (files) => {

@@ -1,14 +1,9 @@
-/** G4. */
+/** G4: ports, pods, rows, migrations. */
 import { type BrokenCopy, double, drop, set, unset } from './edits.ts'
-import { DEFAULTS, NAMESPACE, ORDER, PAYMENT, PAYMENT_BREAKER } from './names.ts'
+import { DEFAULTS, ORDER, PAYMENT, PAYMENT_BREAKER } from './names.ts'
 
 const PAYMENT_SERVICE = 'Service order-management/payment-service'
-const INGRESS = 'Deployment istio-ingress/istio-ingressgateway'
-const PAYMENT_BUDGET = 'PodDisruptionBudget order-management/payment-service'
-const PAYMENT_SCALER = 'HorizontalPodAutoscaler order-management/payment-service'
 const PAYMENT_JOB = 'Job order-management/payment-service-migrate'
-const DEFAULT_DENY = 'NetworkPolicy order-management/default-deny'
-const EVERY_POD = 'NetworkPolicy order-management/every-pod'
 
 export const serviceCopies: readonly BrokenCopy[] = [
   {
@@ -34,48 +29,6 @@ export const serviceCopies: readonly BrokenCopy[] = [
     gate: 'G4',
     breaks: [set(PAYMENT_SERVICE, '/spec/ports/0/targetPort', 'web')],
     says: /no container has the port web/,
-  },
-  {
-    mistake: 'a service that runs as default',
-    gate: 'G4',
-    breaks: [unset(PAYMENT, '/spec/template/spec/serviceAccountName')],
-    says: /payment-service: serviceAccountName is missing, it runs as default/,
-  },
-  {
-    mistake: 'a service that runs as another one',
-    gate: 'G4',
-    breaks: [set(PAYMENT, '/spec/template/spec/serviceAccountName', 'order-service')],
-    says: /serviceAccountName order-service is also that of Deployment order-management\/order-service/,
-  },
-  {
-    mistake: 'an account that nobody made',
-    gate: 'G4',
-    breaks: [drop('ServiceAccount order-management/payment-service')],
-    says: /payment-service is no ServiceAccount of order-management/,
-  },
-  {
-    mistake: 'a service without a disruption budget',
-    gate: 'G4',
-    breaks: [drop(PAYMENT_BUDGET)],
-    says: /payment-service: 0 PodDisruptionBudgets/,
-  },
-  {
-    mistake: 'two budgets for the same pods',
-    gate: 'G4',
-    breaks: [double(PAYMENT_BUDGET, 'payment-service-too')],
-    says: /payment-service: 2 PodDisruptionBudgets .*payment-service-too/,
-  },
-  {
-    mistake: 'replicas beside an autoscaler',
-    gate: 'G4',
-    breaks: [set(PAYMENT, '/spec/replicas', 3)],
-    says: /spec\.replicas is 3, and 1 HorizontalPodAutoscalers scale it/,
-  },
-  {
-    mistake: 'an autoscaler of a Deployment that was renamed',
-    gate: 'G4',
-    breaks: [set(PAYMENT_SCALER, '/spec/scaleTargetRef/name', 'payments')],
-    says: /scaleTargetRef Deployment payments is not there/,
   },
   {
     mistake: 'a service without limits',
@@ -117,62 +70,16 @@ export const serviceCopies: readonly BrokenCopy[] = [
     says: /Deployment .*payment-service: it mounts the Secret payment-service-database-owner/,
   },
   {
-    mistake: 'a namespace without injection',
+    mistake: 'a service by an account that the database does not admit',
     gate: 'G4',
-    breaks: [unset(NAMESPACE, '/metadata/labels/istio-injection')],
-    says: /istio-injection is missing, not enabled/,
+    breaks: [set(PAYMENT, '/spec/template/spec/serviceAccountName', 'postgres')],
+    says: /payment-service: its account postgres has no row for postgres/,
   },
   {
-    mistake: 'both labels of injection',
+    mistake: 'spans read as HTTP',
     gate: 'G4',
-    breaks: [set(NAMESPACE, '/metadata/labels/istio.io~1rev', 'canary')],
-    says: /istio\.io\/rev beside istio-injection/,
-  },
-  {
-    mistake: 'a database without a sidecar',
-    gate: 'G4',
-    breaks: [
-      set('StatefulSet order-management/postgres', '/spec/template/metadata/annotations', {
-        'sidecar.istio.io/inject': 'false',
-      }),
-    ],
-    says: /StatefulSet order-management\/postgres: sidecar\.istio\.io\/inject is "false"/,
-  },
-  {
-    mistake: 'probes that go past the proxy',
-    gate: 'G4',
-    breaks: [
-      set(
-        PAYMENT,
-        '/spec/template/metadata/annotations/sidecar.istio.io~1rewriteAppHTTPProbers',
-        'false',
-      ),
-    ],
-    says: /rewriteAppHTTPProbers is "false"/,
-  },
-  {
-    mistake: 'a pod that chooses its own statistics',
-    gate: 'G4',
-    breaks: [
-      set(
-        PAYMENT,
-        '/spec/template/metadata/annotations/sidecar.istio.io~1statsInclusionPrefixes',
-        'cluster',
-      ),
-    ],
-    says: /statsInclusionPrefixes is "cluster"/,
-  },
-  {
-    mistake: 'a gateway that cannot read its certificate',
-    gate: 'G4',
-    breaks: [drop('Role istio-ingress/istio-ingressgateway')],
-    says: /no Role lets istio-ingressgateway read secrets/,
-  },
-  {
-    mistake: 'a gateway without the template of a gateway',
-    gate: 'G4',
-    breaks: [unset(INGRESS, '/spec/template/metadata/annotations/inject.istio.io~1templates')],
-    says: /inject\.istio\.io\/templates is not gateway/,
+    breaks: [set('Service jaeger/jaeger-collector', '/spec/ports/0/name', 'http-zipkin')],
+    says: /jaeger-collector: the port 9411 is named "http-zipkin"/,
   },
   {
     mistake: 'a service that is not scraped',
@@ -193,86 +100,5 @@ export const serviceCopies: readonly BrokenCopy[] = [
       set(PAYMENT, '/spec/template/spec/containers/0/readinessProbe/httpGet/path', '/health'),
     ],
     says: /readinessProbe\.httpGet\.path is \/health, not \/ready/,
-  },
-  {
-    mistake: 'a Deployment that selects the canary’s pods, too',
-    gate: 'G4',
-    breaks: [
-      double(ORDER, 'order-service-canary', {
-        selector: { matchLabels: { app: 'order-service' } },
-      }),
-    ],
-    says: /spec\.selector also selects the pods of Deployment order-management\/order-service\b/,
-  },
-  {
-    mistake: 'a Deployment that does not select its own pods',
-    gate: 'G4',
-    breaks: [set(PAYMENT, '/spec/template/metadata/labels/version', 'v1')],
-    says: /spec\.selector does not select its own template/,
-  },
-  {
-    mistake: 'a rollout that takes pods away first',
-    gate: 'G4',
-    breaks: [set(PAYMENT, '/spec/strategy/rollingUpdate/maxUnavailable', 1)],
-    says: /maxUnavailable 1, maxSurge 1/,
-  },
-  {
-    mistake: 'the network closes the way to the database',
-    gate: 'G4',
-    breaks: [drop('NetworkPolicy order-management/migrations')],
-    says: /Job .*order-service-migrate → StatefulSet .*postgres:5432: no Egress rule/,
-  },
-  {
-    mistake: 'the network closes DNS',
-    gate: 'G4',
-    breaks: [unset(EVERY_POD, '/spec/egress/0')],
-    says: /→ DNS:53: no Egress rule/,
-  },
-  {
-    mistake: 'a NetworkPolicy with the Service’s port in place of the container’s',
-    gate: 'G4',
-    breaks: [
-      set('NetworkPolicy istio-egress/istio-egressgateway', '/spec/ingress/0/ports/0/port', 443),
-    ],
-    says: /payment-service → Deployment istio-egress\/istio-egressgateway:8443: no Ingress rule/,
-  },
-  {
-    mistake: 'the network lets a service to whom it does not call',
-    gate: 'G4',
-    breaks: [
-      set('NetworkPolicy order-management/payment-service', '/spec/ingress/0/from/0', {
-        podSelector: {},
-      }),
-      set('NetworkPolicy order-management/inventory-service', '/spec/egress/0/to/0', {
-        podSelector: {},
-      }),
-    ],
-    says: /inventory-service → Deployment .*payment-service:8080: the NetworkPolicies admit it/,
-  },
-  {
-    mistake: 'the database is open to every namespace',
-    gate: 'G4',
-    breaks: [unset('NetworkPolicy order-management/postgres', '/spec/ingress/0/from')],
-    says: /a pod of another namespace → StatefulSet .*postgres:5432: the NetworkPolicies admit it/,
-  },
-  {
-    mistake: 'nothing is refused by default',
-    gate: 'G4',
-    breaks: [
-      drop(DEFAULT_DENY),
-      set(EVERY_POD, '/spec/policyTypes', ['Egress']),
-      drop('NetworkPolicy order-management/postgres'),
-    ],
-    says: /StatefulSet .*postgres: no NetworkPolicy selects its pods for Ingress/,
-  },
-  {
-    mistake: 'a service goes out by itself',
-    gate: 'G4',
-    breaks: [
-      set('NetworkPolicy order-management/payment-service', '/spec/egress/-', {
-        to: [{ ipBlock: { cidr: '0.0.0.0/0' } }],
-      }),
-    ],
-    says: /payment-service: spec\.egress leads to addresses/,
   },
 ]

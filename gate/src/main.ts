@@ -5,7 +5,7 @@ import { cachedTools } from '@oms/lab/tools'
 import { readFiles } from './files.ts'
 import { ask, report } from './gate.ts'
 import { treeOf } from './manifests.ts'
-import { overlaySets, renderAll } from './render.ts'
+import { renderAll, renderedSets } from './render.ts'
 
 const startedMs = performance.now()
 const tools = cachedTools()
@@ -13,7 +13,10 @@ const folder = join(ROOT, 'k8s')
 const files = readFiles(folder)
 const { sets } = treeOf(files)
 const renders = tools === undefined ? [] : await renderAll(folder, files, tools)
-const answers = await ask({ files, renders, sets: [...sets, ...overlaySets(renders)] }, tools)
+const answers = await ask(
+  { files, renders, sets: [...sets, ...renderedSets(files, renders)] },
+  tools,
+)
 const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
 console.info(`${report(answers)}\nthe gate: ${answers.length} rules, ${seconds} s`)
 if (answers.some(({ findings }) => findings.length > 0)) process.exitCode = 1

@@ -71,15 +71,15 @@ export function kustomizationsOf(files: Files): ReadonlyMap<string, Kustomizatio
 }
 
 function baseOf(files: Files): ManifestSet {
-  return { name: BASE, objects: LAYERS.flatMap((layer) => objectsBelow(files, layer)) }
+  return { name: BASE, objects: LAYERS.flatMap((layer) => objectsOf(files, layer)) }
 }
 
-/** What is missing is missing: a rule of its own tells of it. */
-function objectsBelow(files: Files, folder: string): readonly KubernetesObject[] {
+/** Of a folder of the base. What is missing is missing: a rule of its own tells of it. */
+export function objectsOf(files: Files, folder: string): readonly KubernetesObject[] {
   const { resources = [] } = kustomizationIn(files, folder) ?? {}
   return resources.flatMap((resource) => {
     const path = posix.join(folder, resource)
     const file = files.get(path)
-    return file === undefined ? objectsBelow(files, path) : objectsIn(file)
+    return file === undefined ? objectsOf(files, path) : objectsIn(file)
   })
 }

@@ -3,15 +3,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, posix, relative } from 'node:path'
 import { exec } from '@oms/lab/command'
-import { LAYERS, type Layer } from '@oms/lab/components'
+import { COMPONENTS, type Component, LAYERS, type Layer } from '@oms/lab/components'
 import { parseObjects } from '@oms/lab/kubectl'
 import type { Tools } from '@oms/lab/tools'
 import { stringify } from 'yaml'
 import type { Files } from './files.ts'
-import { kustomizationsOf, type ManifestSet, type Render } from './manifests.ts'
+import { BASE, kustomizationsOf, type ManifestSet, objectsOf, type Render } from './manifests.ts'
 
 /** Component → the layers whose overlays it is for; in the order in which an overlay names them. */
-export const COMPONENTS: ReadonlyMap<string, readonly Layer[]> = new Map([
+export const COMPONENT_LAYERS: ReadonlyMap<string, readonly Layer[]> = new Map([
   ['components/canary/workload', ['apps']],
   ['components/canary/routes', ['istio-config']],
   ['components/fault-injection', ['istio-config']],
@@ -28,7 +28,7 @@ export const COMPONENTS: ReadonlyMap<string, readonly Layer[]> = new Map([
 
 interface Build {
   readonly of: string
-  readonly layer: string
+  readonly layer: Layer
   readonly components: readonly string[]
 }
 
@@ -37,16 +37,21 @@ export function overlaysIn(files: Files): readonly string[] {
   return [...new Set(names)]
 }
 
+function nameOf(layer: Layer, components: readonly string[]): string {
+  const names = components.map((path) => path.slice('components/'.length))
+  return `${layer} with ${names.join(' and ')}`
+}
+
 function combinations(): readonly Build[] {
   return LAYERS.flatMap((layer) => {
-    const components = [...COMPONENTS]
+    const components = [...COMPONENT_LAYERS]
       .filter(([, layers]) => layers.includes(layer))
       .map(([path]) => path)
     const pairs = components.flatMap((first, index) =>
       components.slice(index + 1).map((second) => [first, second]),
     )
     return [...components.map((each) => [each]), ...pairs].map((chosen) => ({
-      of: `${layer} with ${chosen.map((path) => path.slice('components/'.length)).join(' and ')}`,
+      of: nameOf(layer, chosen),
       layer,
       components: chosen,
     }))
@@ -111,8 +116,13 @@ async function inTurns<From, To>(
   return made
 }
 
-/** Each overlay as a whole: its layers together. */
-export function overlaySets(renders: readonly Render[]): readonly ManifestSet[] {
+/** Each overlay as a whole, its layers together, and the base with each component that keeps its promises. */
+export function renderedSets(files: Files, renders: readonly Render[]): readonly ManifestSet[] {
+  if (renders.length === 0) return []
+  return [...overlaySets(renders), ...PROMISING.map((name) => componentSet(name, files, renders))]
+}
+
+function overlaySets(renders: readonly Render[]): readonly ManifestSet[] {
   const overlays = Map.groupBy(
     renders.filter(({ of }) => of.startsWith('overlays/')),
     ({ of }) => posix.dirname(of),
@@ -121,4 +131,26 @@ export function overlaySets(renders: readonly Render[]): readonly ManifestSet[] 
     name,
     objects: layers.flatMap(({ objects }) => objects),
   }))
+}
+
+/** Not istio-init: it gives the profile `restricted` up. */
+const PROMISING = [
+  'canary',
+  'fault-injection',
+  'app-faults',
+] as const satisfies readonly Component[]
+
+function componentSet(
+  name: (typeof PROMISING)[number],
+  files: Files,
+  renders: readonly Render[],
+): ManifestSet {
+  const folders: Readonly<Partial<Record<Layer, string>>> = COMPONENTS[name].folders
+  const objects = LAYERS.flatMap((layer) => {
+    const folder = folders[layer]
+    if (folder === undefined) return objectsOf(files, layer)
+    const name = nameOf(layer, [`components/${folder}`])
+    return renders.filter(({ of }) => of === name).flatMap((each) => each.objects)
+  })
+  return { name: `${BASE} with ${name}`, objects }
 }

@@ -4,13 +4,19 @@ import { alertRules } from './rules/alerts.ts'
 import { argoRules } from './rules/argo.ts'
 import { arithmeticRules } from './rules/arithmetic.ts'
 import { authorizationRules } from './rules/authorization.ts'
+import { hostRules } from './rules/hosts.ts'
+import { injectionRules } from './rules/injection.ts'
 import { istioctlRules } from './rules/istioctl.ts'
 import { kustomizeRules } from './rules/kustomize.ts'
+import { limitRules } from './rules/limits.ts'
 import { literalRules } from './rules/literals.ts'
 import { networkRules } from './rules/network.ts'
+import { pinRules } from './rules/pins.ts'
 import { podSecurityRules } from './rules/pod-security.ts'
 import { productionRules } from './rules/production.ts'
 import { referenceRules } from './rules/references.ts'
+import { replicaRules } from './rules/replicas.ts'
+import { retryRules } from './rules/retries.ts'
 import { schemaRules } from './rules/schemas.ts'
 import { serviceRules } from './rules/services.ts'
 import { sidecarRules } from './rules/sidecars.ts'
@@ -20,9 +26,15 @@ export const RULES: readonly Rule[] = [
   ...schemaRules,
   ...istioctlRules,
   ...serviceRules,
+  ...replicaRules,
+  ...injectionRules,
   ...networkRules,
   ...authorizationRules,
   ...literalRules,
+  ...pinRules,
+  ...limitRules,
+  ...retryRules,
+  ...hostRules,
   ...referenceRules,
   ...arithmeticRules,
   ...sidecarRules,

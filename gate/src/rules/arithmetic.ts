@@ -1,9 +1,10 @@
 /** G8: numbers in different places that must fit each other. */
 import { ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
-import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
 import { findObject, idOf, ofKind, type Pods, podsOf, podsSelected } from '../objects.ts'
+import { type PlacedRoute, routesOf } from '../routes.ts'
 import { inSets, type Rule } from '../rule.ts'
+import { leastReplicas } from '../scale.ts'
 
 /** The applications' own, docs/resilience.md. */
 const ORDER_ANSWERS_MS = 10_500
@@ -21,33 +22,14 @@ function msOf(duration: string): number {
   return Number(amount) * UNITS[unit as keyof typeof UNITS]
 }
 
-interface Route {
-  readonly timeout?: string
-  readonly fault?: object
-  readonly retries?: { readonly attempts: number; readonly perTryTimeout?: string }
-  readonly route?: readonly {
-    readonly weight?: number
-    readonly destination: { readonly host: string; readonly subset?: string }
-  }[]
-}
-
-interface Placed {
-  readonly id: string
-  readonly service: KubernetesObject
-  readonly route: Route
-}
-
-function routesOf(set: ManifestSet): readonly Placed[] {
-  return ofKind(set, 'VirtualService').flatMap((service) =>
-    ((service['spec'].http ?? []) as readonly Route[])
-      .map((route, index) => ({ id: `${idOf(service)}: spec.http[${index}]`, service, route }))
-      .filter(({ route }) => route.fault === undefined),
-  )
+/** A fault switches off what these rules are about. */
+function faultlessRoutes(set: ManifestSet): readonly PlacedRoute[] {
+  return routesOf(set).filter(({ route }) => route.fault === undefined)
 }
 
 const hostOf = (name: string): string => `${name}.${ORDER_MANAGEMENT}.svc.cluster.local`
 
-function leadsTo({ route }: Placed, name: string): boolean {
+function leadsTo({ route }: PlacedRoute, name: string): boolean {
   return route.route?.some(({ destination }) => destination.host === hostOf(name)) ?? false
 }
 
@@ -57,10 +39,6 @@ const ANSWERS: readonly { readonly service: string; readonly ms: number }[] = [
   { service: 'payment-service', ms: PAYMENT_ANSWERS_MS },
   { service: 'inventory-service', ms: INVENTORY_ANSWERS_MS },
 ]
-
-function scalerOf(set: ManifestSet, name: string): KubernetesObject | undefined {
-  return findObject(set, `HorizontalPodAutoscaler ${ORDER_MANAGEMENT}/${name}`)
-}
 
 function podsOfSubset(set: ManifestSet, host: string, subset: string | undefined): readonly Pods[] {
   const [name = '', namespace] = host.split('.')
@@ -91,7 +69,7 @@ export const arithmeticRules: readonly Rule[] = [
     why: 'The timeout cuts whatever is under way: a try that does not fit is made and thrown away.',
     mend: 'timeout ≥ (attempts + 1) × perTryTimeout + back-off; attempts does not count the first try.',
     subjects: (set) =>
-      routesOf(set).filter(
+      faultlessRoutes(set).filter(
         ({ route }) => route.retries?.perTryTimeout !== undefined && route.timeout !== undefined,
       ),
     wrong({ id, route: { timeout = '', retries } }) {
@@ -111,7 +89,7 @@ export const arithmeticRules: readonly Rule[] = [
     why: 'A timeout below the service’s own limit cuts an answer that was on its way, and nobody knows what became of the request.',
     mend: 'Above 10.5 s to order-service, 1.7 s to payment-service, 0.8 s to inventory-service (docs/resilience.md).',
     subjects: (set) =>
-      routesOf(set).flatMap((route) =>
+      faultlessRoutes(set).flatMap((route) =>
         ANSWERS.filter(({ service }) => leadsTo(route, service)).map((answer) => ({
           ...route,
           answer,
@@ -129,10 +107,10 @@ export const arithmeticRules: readonly Rule[] = [
     name: 'the outer timeout is above the inner one',
     why: 'When the ingress gives up before the order’s call to payment has, the order goes on alone and the client asks again.',
     mend: 'Order’s route at the gateway > 10.5 s > payment’s route ≥ its tries.',
-    subjects: (set) => routesOf(set).filter((route) => leadsTo(route, 'payment-service')),
+    subjects: (set) => faultlessRoutes(set).filter((route) => leadsTo(route, 'payment-service')),
     wrong({ id, route }, set) {
       const inner = route.timeout ?? '0s'
-      const outer = routesOf(set)
+      const outer = faultlessRoutes(set)
         .filter((each) => leadsTo(each, 'order-service'))
         .map((each) => each.route.timeout ?? '0s')
       return [
@@ -152,7 +130,7 @@ export const arithmeticRules: readonly Rule[] = [
     name: 'weights make a hundred',
     why: 'The webhook accepts any sum, and the shares are not what they say.',
     mend: 'Let the weights of a route add up to 100.',
-    subjects: (set) => routesOf(set).filter(({ route }) => (route.route?.length ?? 0) > 1),
+    subjects: (set) => faultlessRoutes(set).filter(({ route }) => (route.route?.length ?? 0) > 1),
     wrong({ id, route: { route = [] } }) {
       const sum = route.reduce((all, { weight = 0 }) => all + weight, 0)
       return sum === 100
@@ -168,7 +146,7 @@ export const arithmeticRules: readonly Rule[] = [
     why: 'An empty subset answers its share with 503 (flag UH): a canary route without its pods breaks one order in ten.',
     mend: 'Weight 0, or the component canary/workload in the overlay of the apps.',
     subjects: (set) =>
-      routesOf(set).flatMap(({ id, route: { route = [] } }) =>
+      faultlessRoutes(set).flatMap(({ id, route: { route = [] } }) =>
         route
           .filter(
             ({ weight = 100, destination }) =>
@@ -191,7 +169,8 @@ export const arithmeticRules: readonly Rule[] = [
     subjects: (set) =>
       ofKind(set, 'DestinationRule').filter(({ spec }) => spec.host === hostOf('payment-service')),
     wrong(rule, set) {
-      const least = scalerOf(set, 'payment-service')?.['spec'].minReplicas ?? 1
+      const [pods] = podsOfSubset(set, hostOf('payment-service'), undefined)
+      const least = pods === undefined ? 0 : leastReplicas(set, pods)
       const percent = rule['spec'].trafficPolicy?.outlierDetection?.maxEjectionPercent ?? 10
       return Math.floor((least * percent) / 100) >= 1
         ? []

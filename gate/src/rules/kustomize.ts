@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import { type Files, objectsIn } from '../files.ts'
 import { type Kustomization, kustomizationsOf, type Patch, type Tree } from '../manifests.ts'
 import { idOf } from '../objects.ts'
-import { COMPONENTS, overlaysIn } from '../render.ts'
+import { COMPONENT_LAYERS, overlaysIn } from '../render.ts'
 import { inSets, inTree, type Rule } from '../rule.ts'
 
 /** Applied by other means than a kustomization, or read by a program. */
@@ -187,11 +187,11 @@ export const kustomizeRules: readonly Rule[] = [
     gate: 'G1',
     name: 'every component is built by the gate',
     why: 'One that no build knows is broken by the next change of its base, and whoever turns it on finds out.',
-    mend: 'Its layers in COMPONENTS of gate/src/render.ts.',
+    mend: 'Its layers in COMPONENT_LAYERS of gate/src/render.ts.',
     subjects: (tree) =>
       placed(tree).filter(({ kustomization }) => kustomization.kind === 'Component'),
     wrong: ({ folder }) =>
-      COMPONENTS.has(folder) ? [] : [{ where: folder, what: 'no build has it' }],
+      COMPONENT_LAYERS.has(folder) ? [] : [{ where: folder, what: 'no build has it' }],
   }),
   inTree({
     gate: 'G1',

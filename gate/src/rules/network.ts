@@ -2,6 +2,7 @@
 import { AUTHZ_MATRIX, type AuthzRow, ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
+import { meshPods } from '../namespaces.ts'
 import { ofKind, type Pods, podsOf, podsSelected, type Selector, selects } from '../objects.ts'
 import { inSets, isProduction, type Rule } from '../rule.ts'
 
@@ -14,6 +15,8 @@ interface End {
 
 const ISTIOD: End = { id: 'istiod', namespace: 'istio-system', labels: { app: 'istiod' } }
 const DNS: End = { id: 'DNS', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } }
+/** By way of an address block. */
+const INTERNET: End = { id: 'the internet', namespace: '', labels: {} }
 /** Nobody's pod: whatever is open to it is open to everyone. */
 const STRANGER: End = { id: 'a pod of another namespace', namespace: 'oms-probe', labels: {} }
 
@@ -52,7 +55,7 @@ function policiesFor(
 function admits(peers: readonly Peer[] | undefined, end: End, policyNamespace: string): boolean {
   if (peers === undefined) return true
   return peers.some(({ namespaceSelector, podSelector = {}, ipBlock }) => {
-    if (ipBlock !== undefined) return false
+    if (ipBlock !== undefined) return end === INTERNET
     const near = namespaceSelector === undefined && end.namespace === policyNamespace
     const named = { 'kubernetes.io/metadata.name': end.namespace }
     const there = near || (namespaceSelector !== undefined && selects(namespaceSelector, named))
@@ -129,14 +132,12 @@ function callsDatabase({ spec }: Pods, to: Pods): boolean {
   )
 }
 
-const INJECTED: readonly string[] = [ORDER_MANAGEMENT, 'jaeger', 'istio-ingress', 'istio-egress']
-
 /** What every pod of the mesh needs: names, configuration, a way out for its spans, and to be scraped. */
 function meshEdges(set: ManifestSet): readonly Edge[] {
   const pods = podsOf(set)
   const prometheus = pods.filter(({ namespace }) => namespace === 'monitoring')
   const jaeger = pods.filter(({ namespace }) => namespace === 'jaeger')
-  const injected = pods.filter(({ namespace }) => INJECTED.includes(namespace))
+  const injected = meshPods(set)
   return injected.flatMap((end) => [
     { from: end, to: DNS, port: 53 },
     { from: end, to: ISTIOD, port: 15_012 },
@@ -213,6 +214,21 @@ export const networkRules: readonly Rule[] = [
       (['Ingress', 'Egress'] as const)
         .filter((direction) => policiesFor(set, pods, direction).length === 0)
         .map((direction) => `${pods.id}: no NetworkPolicy selects its pods for ${direction}`),
+  }),
+  inSets({
+    gate: 'G4',
+    name: 'whoever must go out may',
+    why: 'istiod, not a proxy, fetches the token keys: with its way out closed every token is refused (401), and nothing in the gateway’s log says why.',
+    mend: 'Egress to port 443 in any policy of istio-egressgateway, and of istiod where there is one.',
+    sets: isProduction,
+    subjects: (set) => [
+      ISTIOD,
+      ...podsOf(set).filter(({ labels }) => labels['istio'] === 'egressgateway'),
+    ],
+    wrong: (from, set) =>
+      isOpen(set, 'Egress', { from, to: INTERNET, port: 443 }) === false
+        ? [`${from.id} → the internet:443: no Egress rule of a NetworkPolicy admits it`]
+        : [],
   }),
   inSets({
     gate: 'G4',

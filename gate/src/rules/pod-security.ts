@@ -11,6 +11,7 @@ interface SecurityContext {
   readonly privileged?: boolean
   readonly allowPrivilegeEscalation?: boolean
   readonly runAsNonRoot?: boolean
+  readonly readOnlyRootFilesystem?: boolean
   readonly runAsUser?: number
   readonly seccompProfile?: { readonly type: string }
   readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] }
@@ -135,6 +136,17 @@ export const podSecurityRules: readonly Rule[] = [
         ? []
         : [`${id}: the pod’s securityContext.seccompProfile is not RuntimeDefault`]),
     ],
+  }),
+  inSets({
+    gate: 'G11',
+    name: 'no container may write into its own image',
+    why: 'Whoever breaks in leaves a program behind; `restricted` does not ask for this.',
+    mend: 'securityContext.readOnlyRootFilesystem: true, and a volume for what is written.',
+    subjects: (set) => podsOf(set).filter(({ namespace }) => namespace !== 'istio-cni'),
+    wrong: ({ id, spec }) =>
+      (spec.containers as readonly Container[])
+        .filter(({ securityContext }) => securityContext?.readOnlyRootFilesystem !== true)
+        .map(({ name }) => `${id}: container ${name}: readOnlyRootFilesystem is not true`),
   }),
   inSets({
     gate: 'G11',

@@ -1,7 +1,8 @@
 /** G13: what is for trying out never reaches production. */
 import { kustomizationIn } from '../manifests.ts'
-import { fieldsNamed, findObject, idOf, ofKind, podsOf } from '../objects.ts'
+import { fieldsNamed, idOf, ofKind, podsOf } from '../objects.ts'
 import { inSets, inTree, isProduction, type Rule } from '../rule.ts'
+import { leastReplicas } from '../scale.ts'
 
 /** Their folders below components/, by what they are for. */
 const TEST_ONLY = [
@@ -156,12 +157,9 @@ export const productionRules: readonly Rule[] = [
     sets: isProduction,
     subjects: (set) =>
       podsOf(set).filter(({ spec }) => spec.topologySpreadConstraints !== undefined),
-    wrong({ id, owner, spec }, set) {
-      const scaler = findObject(
-        set,
-        `HorizontalPodAutoscaler ${owner.metadata.namespace}/${owner.metadata.name}`,
-      )
-      const least = scaler?.['spec'].minReplicas ?? owner['spec'].replicas ?? 1
+    wrong(pods, set) {
+      const { id, spec } = pods
+      const least = leastReplicas(set, pods)
       const loose = (
         spec.topologySpreadConstraints as readonly { whenUnsatisfiable: string }[]
       ).filter(({ whenUnsatisfiable }) => whenUnsatisfiable !== 'DoNotSchedule')

@@ -1,19 +1,10 @@
-/** G4: each service is whole: named ports, pods, an account of its own, budget, scaler, limits, rows, migration. */
-import { AUTHZ_MATRIX, ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
+/** G4: each service is whole: named ports, pods, limits, a row of the matrix, a migration of its own. */
+import { AUTHZ_MATRIX, type AuthzRow, ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import { parse } from 'yaml'
 import type { ManifestSet } from '../manifests.ts'
-import { findObject, idOf, ofKind, type Pods, podsOf, podsSelected, selects } from '../objects.ts'
+import { idOf, ofKind, type Pods, podsOf, podsSelected, selects } from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
-
-/** Whose pods are in the mesh. */
-const INJECTED = [ORDER_MANAGEMENT, 'jaeger'] as const
-const GATEWAYS = ['istio-ingress', 'istio-egress'] as const
-
-function meshPods(set: ManifestSet): readonly Pods[] {
-  const namespaces: readonly string[] = [...INJECTED, ...GATEWAYS]
-  return podsOf(set).filter(({ namespace }) => namespaces.includes(namespace))
-}
 
 function servicesOf(set: ManifestSet): readonly KubernetesObject[] {
   return ofKind(set, 'Service').filter(({ spec }) => spec.selector !== undefined)
@@ -31,32 +22,6 @@ function applicationsOf(set: ManifestSet): readonly KubernetesObject[] {
 function selectedBy(set: ManifestSet, { metadata, spec }: KubernetesObject): readonly Pods[] {
   return podsSelected(podsOf(set), metadata.namespace, { matchLabels: spec.selector })
 }
-
-/** How many there are at least. */
-function replicasOf(set: ManifestSet, { owner }: Pods): number {
-  return scalersOf(set, owner)[0]?.['spec'].minReplicas ?? owner['spec'].replicas ?? 1
-}
-
-function scalersOf(
-  set: ManifestSet,
-  { kind, metadata }: KubernetesObject,
-): readonly KubernetesObject[] {
-  return ofKind(set, 'HorizontalPodAutoscaler').filter(
-    ({ metadata: { namespace }, spec: { scaleTargetRef } }) =>
-      namespace === metadata.namespace &&
-      scaleTargetRef.kind === kind &&
-      scaleTargetRef.name === metadata.name,
-  )
-}
-
-function budgetsOf(set: ManifestSet, pods: Pods): readonly KubernetesObject[] {
-  return ofKind(set, 'PodDisruptionBudget').filter(
-    ({ metadata, spec }) =>
-      metadata.namespace === pods.namespace && selects(spec.selector, pods.labels),
-  )
-}
-
-const longRunning = ({ owner }: Pods): boolean => owner.kind !== 'Job'
 
 interface SecretVolume {
   readonly secret?: { readonly secretName: string }
@@ -79,18 +44,46 @@ function proxyConfigOf({ annotations }: Pods): { proxyMetadata?: Record<string, 
   return parse(annotations['proxy.istio.io/config'] ?? '{}')
 }
 
+/** Read by the proxies as HTTP, the sending of traces would be traced. */
+const TCP_PORTS: readonly number[] = [4318, 5432, 9411]
+
+function isNamed(name: string, port: number): boolean {
+  if (port === 8080) return name === 'http'
+  if (TCP_PORTS.includes(port)) return name.startsWith('tcp-')
+  return /^(http|https|tcp|tls|grpc)(-|$)/.test(name)
+}
+
+function admitsToDatabase({ policy, callers }: AuthzRow, { namespace, account }: Pods): boolean {
+  return (
+    policy === 'allow-services-to-postgres' &&
+    typeof callers === 'object' &&
+    'principals' in callers &&
+    callers.principals.includes(`cluster.local/ns/${namespace}/sa/${account}`)
+  )
+}
+
+interface Container {
+  readonly env?: readonly { readonly name: string }[]
+}
+
+function hasDatabase({ spec }: Pods): boolean {
+  return (spec.containers as readonly Container[]).some(({ env = [] }) =>
+    env.some(({ name }) => name === 'DATABASE_URL'),
+  )
+}
+
 export const serviceRules: readonly Rule[] = [
   inSets({
     gate: 'G4',
     name: 'every port of a Service says its protocol by its name',
     why: 'A port that does not is guessed at, and over mTLS taken for TCP: no retry, no timeout, no rule by path, no trace.',
-    mend: 'Name it http, https or tcp-…; the applications’ own port 8080 is called http.',
+    mend: 'http for the applications’ 8080, tcp-… for PostgreSQL and for spans, else http-…, https, tcp-….',
     subjects: (set) =>
       servicesOf(set).flatMap((service) =>
         service['spec'].ports.map((port: { name?: string; port: number }) => ({ service, port })),
       ),
     wrong: ({ service, port: { name = '', port } }) =>
-      /^(http|https|tcp|tls|grpc)(-|$)/.test(name) && (port !== 8080 || name === 'http')
+      isNamed(name, port)
         ? []
         : [`${idOf(service)}: the port ${port} is named ${JSON.stringify(name)}`],
   }),
@@ -118,78 +111,6 @@ export const serviceRules: readonly Rule[] = [
           ? []
           : [`${idOf(service)}: no container has the port ${targetPort} of spec.ports`],
       )
-    },
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'every workload of the mesh runs as an account of its own',
-    why: 'The ServiceAccount is the identity that authorization sees: whoever shares it may do what the other may.',
-    mend: 'Give it a ServiceAccount of its own name and set serviceAccountName; only a canary shares its service’s.',
-    subjects: meshPods,
-    wrong(pods, set) {
-      const account = `ServiceAccount ${pods.namespace}/${pods.account}`
-      if (pods.account === 'default')
-        return [`${pods.id}: serviceAccountName is missing, it runs as default`]
-      if (findObject(set, account) === undefined)
-        return [
-          `${pods.id}: serviceAccountName ${pods.account} is no ServiceAccount of ${pods.namespace}`,
-        ]
-      const others = podsOf(set).filter(
-        (each) =>
-          longRunning(each) &&
-          longRunning(pods) &&
-          each.namespace === pods.namespace &&
-          each.account === pods.account &&
-          each.labels['app'] !== pods.labels['app'],
-      )
-      return others.map(
-        ({ id }) => `${pods.id}: serviceAccountName ${pods.account} is also that of ${id}`,
-      )
-    },
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'every replicated workload has exactly one disruption budget',
-    why: 'Without one, a drain of nodes may take all pods at once; with two for the same pods every eviction fails with 500.',
-    mend: 'One PodDisruptionBudget, maxUnavailable 1, whose selector is the pods’ own label.',
-    subjects: (set) => podsOf(set).filter(longRunning),
-    wrong(pods, set) {
-      const budgets = budgetsOf(set, pods)
-      const least = replicasOf(set, pods) > 1 ? 1 : 0
-      if (budgets.length >= least && budgets.length <= 1) return []
-      const names = budgets.map(({ metadata }) => metadata.name).join(', ')
-      return [
-        `${pods.id}: ${budgets.length} PodDisruptionBudgets select its pods (${names || 'none'})`,
-      ]
-    },
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'the number of pods has exactly one owner',
-    why: 'Each apply of a Deployment that says replicas takes back what its HorizontalPodAutoscaler has scaled.',
-    mend: 'Either spec.replicas or a HorizontalPodAutoscaler.',
-    subjects: (set) => ofKind(set, 'Deployment'),
-    wrong(deployment, set) {
-      const scalers = scalersOf(set, deployment).length
-      const owners = scalers + (deployment['spec'].replicas === undefined ? 0 : 1)
-      return owners === 1
-        ? []
-        : [
-            `${idOf(deployment)}: spec.replicas is ${deployment['spec'].replicas ?? 'missing'}, and ${scalers} HorizontalPodAutoscalers scale it`,
-          ]
-    },
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'every HorizontalPodAutoscaler scales a workload that is there',
-    why: 'One that does not says so only in its own status; the Deployment stays at one pod.',
-    mend: 'Write the Deployment’s kind and name into spec.scaleTargetRef.',
-    subjects: (set) => ofKind(set, 'HorizontalPodAutoscaler'),
-    wrong(scaler, set) {
-      const { kind, name } = scaler['spec'].scaleTargetRef
-      return findObject(set, `${kind} ${scaler.metadata.namespace}/${name}`) === undefined
-        ? [`${idOf(scaler)}: spec.scaleTargetRef ${kind} ${name} is not there`]
-        : []
     },
   }),
   inSets({
@@ -222,6 +143,32 @@ export const serviceRules: readonly Rule[] = [
       )
         ? []
         : [`${idOf(service)}: no row of e2e/authz-matrix.ts has its pods as callee`],
+  }),
+  inSets({
+    gate: 'G4',
+    name: 'every application says how it is scraped, probed and named in traces',
+    why: 'Prometheus finds pods by their annotations alone; the tag service_type comes from the proxy’s environment, and without it every span says "other".',
+    mend: 'As in apps/payment-service.yaml: prometheus.io/{scrape,port,path}, OMS_SERVICE_TYPE in proxy.istio.io/config, startup and readiness on /ready, liveness on /health.',
+    subjects: (set) => applicationsOf(set).flatMap((service) => selectedBy(set, service)),
+    wrong(pods) {
+      const { id, annotations, spec } = pods
+      const [{ startupProbe, readinessProbe, livenessProbe }] = spec.containers
+      const wanted = {
+        'prometheus.io/scrape': [annotations['prometheus.io/scrape'], 'true'],
+        'prometheus.io/port': [annotations['prometheus.io/port'], '8080'],
+        'prometheus.io/path': [annotations['prometheus.io/path'], '/metrics'],
+        'startupProbe.httpGet.path': [startupProbe?.httpGet?.path, '/ready'],
+        'readinessProbe.httpGet.path': [readinessProbe?.httpGet?.path, '/ready'],
+        'livenessProbe.httpGet.path': [livenessProbe?.httpGet?.path, '/health'],
+      }
+      const type = proxyConfigOf(pods).proxyMetadata?.['OMS_SERVICE_TYPE']
+      return [
+        ...Object.entries(wanted)
+          .filter(([, [is, must]]) => is !== must)
+          .map(([key, [is, must]]) => `${id}: ${key} is ${is ?? 'missing'}, not ${must}`),
+        ...(type === undefined ? [`${id}: proxy.istio.io/config has no OMS_SERVICE_TYPE`] : []),
+      ]
+    },
   }),
   inSets({
     gate: 'G4',
@@ -261,144 +208,13 @@ export const serviceRules: readonly Rule[] = [
   }),
   inSets({
     gate: 'G4',
-    name: 'every namespace of the mesh is injected, and by one label',
-    why: 'Without a sidecar, mTLS falls back to plain text without a word; with both labels the older one wins and the revision is never used.',
-    mend: 'The label istio-injection: enabled, and no istio.io/rev beside it.',
-    subjects: (set) => ofKind(set, 'Namespace'),
-    wrong(namespace) {
-      const { name, labels = {} } = namespace.metadata
-      const injection = labels['istio-injection']
-      if (labels['istio.io/rev'] !== undefined)
-        return [
-          `${idOf(namespace)}: metadata.labels has istio.io/rev ${injection ? 'beside istio-injection' : ''}`,
-        ]
-      return (INJECTED as readonly string[]).includes(name) && injection !== 'enabled'
-        ? [
-            `${idOf(namespace)}: metadata.labels.istio-injection is ${injection ?? 'missing'}, not enabled`,
-          ]
-        : []
-    },
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'no pod of the mesh opts out of its sidecar, its probes or its metrics',
-    why: 'These annotations take a pod out of mTLS, make the kubelet’s probes fail against it, or replace the statistics that mesh-wide settings promise.',
-    mend: 'Remove it.',
-    subjects: meshPods,
-    wrong: ({ id, labels, annotations }) =>
-      Object.entries({ ...labels, ...annotations })
-        .filter(
-          ([key, value]) =>
-            (/^sidecar\.istio\.io\/(inject|rewriteAppHTTPProbers)$/.test(key) &&
-              value !== 'true') ||
-            (key === 'prometheus.istio.io/merge-metrics' && value !== 'true') ||
-            /^sidecar\.istio\.io\/stats/.test(key) ||
-            /^traffic\.sidecar\.istio\.io\/exclude/.test(key),
-        )
-        .map(([key, value]) => `${id}: ${key} is ${JSON.stringify(value)}`),
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'every gateway pod is made by injection and may read its certificates',
-    why: 'istiod gives a gateway only the Secrets that the gateway’s own account may read: without the Role no TLS, only resets.',
-    mend: 'Label sidecar.istio.io/inject: "true", annotation inject.istio.io/templates: gateway, and a Role on secrets (get, list, watch) bound to its account.',
-    subjects: (set) =>
-      meshPods(set).filter(({ namespace }) => (GATEWAYS as readonly string[]).includes(namespace)),
-    wrong({ id, namespace, labels, annotations, account }, set) {
-      const bound = ofKind(set, 'RoleBinding').filter(
-        ({ metadata, subjects }) =>
-          metadata.namespace === namespace &&
-          subjects.some(({ name }: { name: string }) => name === account),
-      )
-      const roles = bound.map(({ roleRef }) => findObject(set, `Role ${namespace}/${roleRef.name}`))
-      const reads = roles.some((role) =>
-        role?.['rules'].some(
-          ({ resources, verbs }: { resources: string[]; verbs: string[] }) =>
-            resources.includes('secrets') &&
-            ['get', 'list', 'watch'].every((verb) => verbs.includes(verb)),
-        ),
-      )
-      return [
-        ...(labels['sidecar.istio.io/inject'] === 'true'
-          ? []
-          : [`${id}: the label sidecar.istio.io/inject is missing`]),
-        ...(annotations['inject.istio.io/templates'] === 'gateway'
-          ? []
-          : [`${id}: the annotation inject.istio.io/templates is not gateway`]),
-        ...(reads ? [] : [`${id}: no Role lets ${account} read secrets of ${namespace}`]),
-      ]
-    },
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'every application says how it is scraped, probed and named in traces',
-    why: 'Prometheus finds pods by their annotations alone; the tag service_type comes from the proxy’s environment, and without it every span says "other".',
-    mend: 'As in apps/payment-service.yaml: prometheus.io/{scrape,port,path}, OMS_SERVICE_TYPE in proxy.istio.io/config, startup and readiness on /ready, liveness on /health.',
-    subjects: (set) => applicationsOf(set).flatMap((service) => selectedBy(set, service)),
-    wrong(pods) {
-      const { id, annotations, spec } = pods
-      const [{ startupProbe, readinessProbe, livenessProbe }] = spec.containers
-      const wanted = {
-        'prometheus.io/scrape': [annotations['prometheus.io/scrape'], 'true'],
-        'prometheus.io/port': [annotations['prometheus.io/port'], '8080'],
-        'prometheus.io/path': [annotations['prometheus.io/path'], '/metrics'],
-        'startupProbe.httpGet.path': [startupProbe?.httpGet?.path, '/ready'],
-        'readinessProbe.httpGet.path': [readinessProbe?.httpGet?.path, '/ready'],
-        'livenessProbe.httpGet.path': [livenessProbe?.httpGet?.path, '/health'],
-      }
-      const type = proxyConfigOf(pods).proxyMetadata?.['OMS_SERVICE_TYPE']
-      return [
-        ...Object.entries(wanted)
-          .filter(([, [is, must]]) => is !== must)
-          .map(([key, [is, must]]) => `${id}: ${key} is ${is ?? 'missing'}, not ${must}`),
-        ...(type === undefined ? [`${id}: proxy.istio.io/config has no OMS_SERVICE_TYPE`] : []),
-      ]
-    },
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'no two workloads select the same pods',
-    why: 'Two Deployments whose selectors overlap adopt and delete each other’s pods.',
-    mend: 'Let each select app and version, as the canary does.',
-    subjects: (set) => podsOf(set).filter(longRunning),
-    wrong: (pods, set) =>
-      podsOf(set)
-        .filter(
-          (other) =>
-            longRunning(other) &&
-            other.id !== pods.id &&
-            other.namespace === pods.namespace &&
-            selects(pods.owner['spec'].selector, other.labels),
-        )
-        .map(({ id }) => `${pods.id}: spec.selector also selects the pods of ${id}`),
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'every workload selects its own pods',
-    why: 'The API server refuses one that does not, and the rollout ends half-way.',
-    mend: 'Make spec.selector.matchLabels a part of spec.template.metadata.labels.',
-    subjects: (set) => podsOf(set).filter(longRunning),
-    wrong: ({ id, owner, labels }) =>
-      selects(owner['spec'].selector, labels)
+    name: 'whoever has a database is admitted to it',
+    why: 'deny-all also closes port 5432: a pod whose account has no row never gets ready, and its log says "connection reset".',
+    mend: 'Its principal in the row allow-services-to-postgres of e2e/authz-matrix.ts, and in the policy.',
+    subjects: (set) => podsOf(set).filter(hasDatabase),
+    wrong: (pods) =>
+      AUTHZ_MATRIX.some((row) => admitsToDatabase(row, pods))
         ? []
-        : [`${id}: spec.selector does not select its own template`],
-  }),
-  inSets({
-    gate: 'G4',
-    name: 'a rollout takes no pod away before its successor is ready',
-    why: 'With maxUnavailable above 0 the mesh sends requests to fewer pods than the limits were made for.',
-    mend: 'spec.strategy.rollingUpdate: {maxUnavailable: 0, maxSurge: 1}',
-    subjects: (set) =>
-      meshPods(set).filter(
-        ({ owner }) => owner.kind === 'Deployment' && owner['spec'].strategy?.type !== 'Recreate',
-      ),
-    wrong({ id, owner }) {
-      const { maxUnavailable, maxSurge } = owner['spec'].strategy?.rollingUpdate ?? {}
-      return maxUnavailable === 0 && maxSurge === 1
-        ? []
-        : [
-            `${id}: spec.strategy.rollingUpdate has maxUnavailable ${maxUnavailable}, maxSurge ${maxSurge}`,
-          ]
-    },
+        : [`${pods.id}: its account ${pods.account} has no row for postgres`],
   }),
 ]

@@ -1,0 +1,279 @@
+/** G6: single values that must stand as they are, because the default or the seed of them does something else. */
+import type { KubernetesObject } from '@oms/lab/kubectl'
+import { differences, findObject } from '../objects.ts'
+import { inSets, isProduction, type Rule } from '../rule.ts'
+
+const TAGS = {
+  tenant: { header: { name: 'x-tenant-id', defaultValue: 'unknown' } },
+  service_type: { environment: { name: 'OMS_SERVICE_TYPE', defaultValue: 'other' } },
+}
+
+interface Pin {
+  readonly of: string
+  /** Steps from the object to the field. */
+  readonly at: readonly string[]
+  /** undefined: the field must not be there. */
+  readonly is: unknown
+  readonly why: string
+  readonly sets?: (name: string) => boolean
+}
+
+const MESH = ['spec', 'values', 'meshConfig'] as const
+const PILOT = ['spec', 'values', 'pilot'] as const
+const FIRST_TRACING = ['spec', 'tracing', '0'] as const
+
+const PINS: readonly Pin[] = [
+  {
+    of: 'PeerAuthentication istio-system/default-strict-mtls',
+    at: ['spec'],
+    is: { mtls: { mode: 'STRICT' } },
+    why: 'A selector, or another namespace than the root one, and it is no longer the whole mesh that refuses plain text.',
+  },
+  {
+    of: 'PeerAuthentication order-management/order-management-mtls',
+    at: ['spec'],
+    is: { mtls: { mode: 'STRICT' } },
+    why: 'It holds the namespace when the mesh-wide policy is relaxed.',
+  },
+  {
+    of: 'PeerAuthentication jaeger/jaeger-query-plaintext',
+    at: ['spec', 'mtls', 'mode'],
+    is: 'STRICT',
+    why: 'Only the port of the reader is plain; the spans of the services are not.',
+  },
+  {
+    of: 'PeerAuthentication jaeger/jaeger-query-plaintext',
+    at: ['spec', 'portLevelMtls'],
+    is: { 16686: { mode: 'PERMISSIVE' } },
+    why: 'Whoever reads traces has no certificate of the mesh; on any other port plain text is nobody’s.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'outboundTrafficPolicy', 'mode'],
+    is: 'REGISTRY_ONLY',
+    why: 'With ALLOW_ANY, the default, any host of the internet is reached past the egress gateway.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'pathNormalization', 'normalization'],
+    is: 'MERGE_SLASHES',
+    why: '`//api/v1//payments` is another path to a policy, and the same one to the application.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'defaultProviders'],
+    is: undefined,
+    why: 'Any default provider takes the implicit one for Prometheus away: no istio_* metric any more.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'accessLogFile'],
+    is: undefined,
+    why: 'It logs every request of every pod; the Telemetry resources say what is logged.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'accessLogEncoding'],
+    is: 'JSON',
+    why: 'The default is text, and whoever reads the log by field reads nothing.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'extensionProviders', '0'],
+    is: {
+      name: 'jaeger',
+      zipkin: {
+        service: 'jaeger-collector.jaeger.svc.cluster.local',
+        port: 9411,
+        traceContextOption: 'USE_B3_WITH_W3C_PROPAGATION',
+      },
+    },
+    why: 'With another name, host or propagation the traces of proxies and applications fall apart, and nothing says so.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'defaultConfig', 'tracing'],
+    is: undefined,
+    why: 'The legacy way to trace; beside a Telemetry it is ignored, without one it decides the sampling.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'defaultConfig', 'holdApplicationUntilProxyStarts'],
+    is: true,
+    why: 'On nodes without native sidecars an application that dials at its start is refused by a proxy that is not there yet.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'defaultConfig', 'proxyMetadata'],
+    is: { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: 'true' },
+    why: 'By default a proxy leaves after 5 s and cuts a call of 8 s; SECRET_TTL or another ratio would change how certificates rotate.',
+  },
+  {
+    of: 'Istio default',
+    at: [...MESH, 'discoverySelectors'],
+    is: undefined,
+    why: 'One forgotten label, and istiod no longer knows Jaeger: tracing ends without a word.',
+  },
+  {
+    of: 'Istio default',
+    at: ['spec', 'values', 'global', 'defaultPodDisruptionBudget', 'enabled'],
+    is: false,
+    why: 'The chart’s budget would be a second one for istiod’s pods: every eviction answers 500.',
+  },
+  {
+    of: 'Istio default',
+    at: ['spec', 'values', 'global', 'proxy', 'resources', 'limits'],
+    is: { cpu: '2000m', memory: '1Gi' },
+    why: 'A proxy has as many workers as its limit has CPUs; they are pinned so that an upgrade does not move them.',
+  },
+  {
+    of: 'Istio default',
+    at: [...PILOT, 'cni', 'enabled'],
+    is: true,
+    why: 'Without the CNI plugin each pod gets istio-init, which needs NET_ADMIN: `restricted` refuses it.',
+  },
+  {
+    of: 'Istio default',
+    at: [...PILOT, 'autoscaleMin'],
+    is: 3,
+    why: 'replicaCount is ignored while autoscaling is on: without this there is one istiod.',
+    sets: isProduction,
+  },
+  {
+    of: 'Istio default',
+    at: [...PILOT, 'replicaCount'],
+    is: undefined,
+    why: 'It is ignored while autoscaling is on, and promises what does not happen.',
+  },
+  {
+    of: 'Istio default',
+    at: [...PILOT, 'topologySpreadConstraints', '0', 'whenUnsatisfiable'],
+    is: 'DoNotSchedule',
+    why: 'Three istiods on one node are gone with the node.',
+    sets: isProduction,
+  },
+  {
+    of: 'PodDisruptionBudget istio-system/istiod-pdb',
+    at: ['spec'],
+    is: { maxUnavailable: 1, selector: { matchLabels: { app: 'istiod', istio: 'pilot' } } },
+    why: 'minAvailable equal to the replicas blocks every drain; other labels guard nothing.',
+  },
+  {
+    of: 'Telemetry istio-system/mesh-telemetry',
+    at: [...FIRST_TRACING, 'randomSamplingPercentage'],
+    is: 1,
+    why: 'What the mesh traces of namespaces that say nothing; the default is 1 only while no older setting is there.',
+  },
+  {
+    of: 'Telemetry istio-system/mesh-telemetry',
+    at: [...FIRST_TRACING, 'customTags'],
+    is: TAGS,
+    why: 'A literal service_type is the same value for every service, and a header without defaultValue is no tag at all.',
+  },
+  {
+    of: 'Telemetry istio-system/mesh-telemetry',
+    at: ['spec', 'accessLogging', '0', 'filter', 'expression'],
+    is: 'response.code >= 400 || response.flags != 0',
+    why: 'A client that hangs up leaves code 0: by the code alone its request is not logged, and grpc_status > 0 is true for any 200.',
+  },
+  {
+    of: 'Telemetry order-management/order-management-telemetry',
+    at: [...FIRST_TRACING, 'randomSamplingPercentage'],
+    is: 10,
+    why: 'Without it the namespace has the mesh’s 1 %.',
+  },
+  {
+    of: 'Telemetry order-management/order-management-telemetry',
+    at: [...FIRST_TRACING, 'customTags'],
+    is: { ...TAGS, order_id: { header: { name: 'x-order-id', defaultValue: 'none' } } },
+    why: 'A namespace’s list replaces the mesh’s: a tag that is not repeated is gone.',
+  },
+  {
+    of: 'Telemetry istio-ingress/ingress-telemetry',
+    at: [...FIRST_TRACING, 'randomSamplingPercentage'],
+    is: 10,
+    why: 'Of requests from outside the gateway decides, not the namespace they go to.',
+  },
+  {
+    of: 'Gateway istio-ingress/orders-gateway',
+    at: ['spec', 'servers'],
+    is: [
+      {
+        port: { number: 443, name: 'https', protocol: 'HTTPS' },
+        hosts: ['order-management/orders.example.com'],
+        tls: { mode: 'SIMPLE', credentialName: 'orders-example-com-tls' },
+      },
+    ],
+    why: 'A port 80 lets a token travel in clear; a host without its namespace lets any namespace bind routes to it.',
+  },
+  {
+    of: 'RequestAuthentication istio-ingress/orders-jwt',
+    at: ['spec', 'jwtRules', '0', 'outputClaimToHeaders'],
+    is: [{ header: 'x-tenant-id', claim: 'tenant' }],
+    why: 'This is also what removes an x-tenant-id of the client: without it the tenant is whoever the client says.',
+  },
+  {
+    of: 'RequestAuthentication istio-ingress/orders-jwt',
+    at: ['spec', 'jwtRules', '0', 'audiences'],
+    is: ['orders-api'],
+    why: 'Without audiences a token that was made for another service of the same issuer is accepted.',
+  },
+  {
+    of: 'Gateway istio-egress/psp-egress',
+    at: ['spec', 'servers', '0', 'tls', 'mode'],
+    is: 'ISTIO_MUTUAL',
+    why: 'Without the caller’s identity the gateway’s policy cannot tell payment-service from anybody.',
+  },
+  {
+    of: 'DestinationRule order-management/egressgateway-for-psp',
+    at: ['spec', 'trafficPolicy', 'tls'],
+    is: { mode: 'ISTIO_MUTUAL', sni: 'psp.example.com' },
+    why: 'The gateway chooses its listener by the SNI: without it the connection is reset.',
+  },
+  {
+    of: 'DestinationRule order-management/psp-tls-origination',
+    at: ['spec', 'trafficPolicy', 'portLevelSettings', '0', 'tls', 'mode'],
+    is: 'SIMPLE',
+    why: 'Without it the gateway speaks plain text to port 443 of the card processor.',
+  },
+  {
+    of: 'DestinationRule order-management/psp-tls-origination',
+    at: ['spec', 'trafficPolicy', 'portLevelSettings', '0', 'tls', 'sni'],
+    is: 'psp.example.com',
+    why: 'The certificate is checked against it: without a name any certificate of a public authority is accepted.',
+  },
+  {
+    of: 'DestinationRule order-management/psp-tls-origination',
+    at: ['spec', 'trafficPolicy', 'portLevelSettings', '0', 'tls', 'caCertificates'],
+    is: 'system',
+    why: 'Without authorities the gateway trusts any certificate at all.',
+    sets: isProduction,
+  },
+  {
+    of: 'ServiceEntry order-management/psp',
+    at: ['spec', 'exportTo'],
+    is: ['.', 'istio-egress'],
+    why: 'Exported to everyone, the host is known to proxies that have no route through the gateway, and they go out by themselves.',
+  },
+]
+
+type Value = Readonly<Record<string, unknown>> | undefined
+
+function valueAt(object: KubernetesObject, at: readonly string[]): unknown {
+  return at.reduce<unknown>((value, step) => (value as Value)?.[step], object)
+}
+
+function pinned({ of, at, is, why, sets }: Pin): Rule {
+  const path = at.join('.')
+  return inSets({
+    gate: 'G6',
+    name: is === undefined ? `${of} has no ${path}` : `${of} pins ${path}`,
+    why,
+    mend: is === undefined ? 'Remove it.' : `Write ${JSON.stringify(is)}.`,
+    ...(sets === undefined ? {} : { sets }),
+    subjects: (set) => [findObject(set, of)].filter((object) => object !== undefined),
+    wrong: (object) => differences(path, valueAt(object, at), is).map((what) => `${of}: ${what}`),
+  })
+}
+
+export const pinRules: readonly Rule[] = PINS.map(pinned)
