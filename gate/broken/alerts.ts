@@ -84,6 +84,12 @@ export const alertCopies: readonly BrokenCopy[] = [
     ],
     says: /IstiodHighMemory: expr has container_memory_usage_bytes/,
   },
+  {
+    mistake: 'an alert that was noisy',
+    gate: 'G10',
+    breaks: [unset(ALERTS, '/spec/groups/1/rules/3')],
+    says: /TracesDropped is not there/,
+  },
 ]
 
 export const alertToolCopies: readonly ToolBrokenCopy[] = [

@@ -126,4 +126,10 @@ export const arithmeticCopies: readonly BrokenCopy[] = [
     breaks: [set(ALERTS, '/spec/groups/0/rules/2/expr', 'max(container_memory_working_set_bytes)')],
     says: /IstiodHighMemory fires above NaN/,
   },
+  {
+    mistake: 'more pods than the database has connections for',
+    gate: 'G8',
+    breaks: [set(PAYMENT_SCALER, '/spec/maxReplicas', 50)],
+    says: /max_connections is 500; the services’ pools take 7\d0/,
+  },
 ]

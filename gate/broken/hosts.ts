@@ -102,4 +102,16 @@ export const hostCopies: readonly BrokenCopy[] = [
     breaks: [set(PSP, '/spec/exportTo', ['.'])],
     says: /psp: spec\.exportTo is \., without istio-egress/,
   },
+  {
+    mistake: 'a route that takes what was meant for the next',
+    gate: 'G7',
+    breaks: [unset(PAYMENT_RETRY, '/spec/http/0/match')],
+    says: /spec\.http\[1\] is never reached: .*spec\.http\[0\] takes all its requests/,
+  },
+  {
+    mistake: 'a rule for every namespace',
+    gate: 'G7',
+    breaks: [set(PAYMENT_BREAKER, '/spec/host', '*.local')],
+    says: /payment-service-circuit-breaker: spec\.host is of the namespace all/,
+  },
 ]

@@ -87,4 +87,16 @@ export const injectionCopies: readonly BrokenCopy[] = [
     breaks: [unset(INGRESS, '/spec/template/metadata/annotations/inject.istio.io~1templates')],
     says: /inject\.istio\.io\/templates is not gateway/,
   },
+  {
+    mistake: 'a pod with certificates of its own kind',
+    gate: 'G4',
+    breaks: [
+      set(
+        PAYMENT,
+        '/spec/template/metadata/annotations/proxy.istio.io~1config',
+        '{proxyMetadata: {OMS_SERVICE_TYPE: money, SECRET_TTL: 720h}}',
+      ),
+    ],
+    says: /payment-service: proxy\.istio\.io\/config has SECRET_TTL/,
+  },
 ]

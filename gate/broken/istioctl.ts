@@ -47,6 +47,12 @@ export const istioctlToolCopies: readonly ToolBrokenCopy[] = [
     says: /IST0101.*canary/,
   },
   {
+    mistake: 'a route that nothing reaches',
+    gate: 'G3',
+    breaks: [unset(PAYMENT_RETRY, '/spec/http/0/match')],
+    says: /payment-service-retry: .*not used/,
+  },
+  {
     mistake: 'a timeout that is no duration',
     gate: 'G3',
     breaks: [set(CANARY, '/spec/http/1/timeout', '12')],

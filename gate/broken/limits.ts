@@ -1,6 +1,6 @@
 /** G6: limits, ejection, load balancing. */
-import { type BrokenCopy, set, unset } from './edits.ts'
-import { DEFAULTS, ORDER_SUBSETS, PAYMENT_BREAKER } from './names.ts'
+import { type BrokenCopy, beside, set, unset } from './edits.ts'
+import { DEFAULTS, ORDER_SUBSETS, PAYMENT_BREAKER, STRICT } from './names.ts'
 
 const POLICY = '/spec/trafficPolicy'
 
@@ -66,5 +66,24 @@ export const limitCopies: readonly BrokenCopy[] = [
     gate: 'G6',
     breaks: [set(PAYMENT_BREAKER, `${POLICY}/tls`, { mode: 'DISABLE' })],
     says: /spec\.trafficPolicy\.tls is \{"mode":"DISABLE"\}$/,
+  },
+  {
+    mistake: 'limits that the ingress does not see',
+    gate: 'G6',
+    breaks: [set(PAYMENT_BREAKER, '/spec/exportTo', ['.'])],
+    says: /payment-service-circuit-breaker: spec\.exportTo is \["\."\]/,
+  },
+  {
+    mistake: 'plain text to everybody',
+    gate: 'G6',
+    breaks: [
+      beside(STRICT, {
+        apiVersion: 'networking.istio.io/v1',
+        kind: 'DestinationRule',
+        metadata: { name: 'default', namespace: 'istio-system' },
+        spec: { host: '*.local', trafficPolicy: { tls: { mode: 'DISABLE' } } },
+      }),
+    ],
+    says: /istio-system\/default: spec\.trafficPolicy\.tls is \{"mode":"DISABLE"\}$/,
   },
 ]

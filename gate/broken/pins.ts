@@ -272,4 +272,22 @@ export const pinCopies: readonly BrokenCopy[] = [
     breaks: [unset(PSP_TLS, `${PSP_PORT}/caCertificates`)],
     says: /psp-tls-origination: .*tls\.caCertificates is missing/,
   },
+  {
+    mistake: 'variables for another Envoy',
+    gate: 'G6',
+    breaks: [set(ISTIO, '/spec/values/pilot/env', { PILOT_ENABLE_ALPN_FILTER: 'false' })],
+    says: /spec\.values\.pilot\.env is .*, it must not be there/,
+  },
+  {
+    mistake: 'no request metrics',
+    gate: 'G6',
+    breaks: [set(ISTIO, '/spec/values/telemetry', { enabled: false })],
+    says: /spec\.values\.telemetry is \{"enabled":false\}, it must not be there/,
+  },
+  {
+    mistake: 'no spans of a namespace',
+    gate: 'G6',
+    breaks: [set(OUR_TELEMETRY, '/spec/tracing/0/disableSpanReporting', true)],
+    says: /order-management-telemetry: spec\.tracing\[0\]\.disableSpanReporting is true/,
+  },
 ]

@@ -1,5 +1,5 @@
 /** G13. */
-import { type BrokenCopy, double, rewrite, set, unset } from './edits.ts'
+import { type BrokenCopy, beside, double, rewrite, set, unset } from './edits.ts'
 import { JWT, MESH_TELEMETRY, PAYMENT, PAYMENT_RETRY, STRICT } from './names.ts'
 
 const ENV = '/spec/template/spec/containers/0/env'
@@ -106,5 +106,18 @@ export const productionCopies: readonly BrokenCopy[] = [
     gate: 'G13',
     breaks: [unset('Deployment istio-ingress/istio-ingressgateway', '/spec/replicas')],
     says: /istio-ingressgateway: 1 replica/,
+  },
+  {
+    mistake: 'a patch of the proxies',
+    gate: 'G13',
+    breaks: [
+      beside(STRICT, {
+        apiVersion: 'networking.istio.io/v1alpha3',
+        kind: 'EnvoyFilter',
+        metadata: { name: 'tuning', namespace: 'istio-system' },
+        spec: { configPatches: [] },
+      }),
+    ],
+    says: /EnvoyFilter istio-system\/tuning is there/,
   },
 ]

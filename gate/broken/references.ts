@@ -4,12 +4,16 @@ import {
   DENY_ALL,
   HEALTH,
   ISTIO,
+  JWT,
   MESH_TELEMETRY,
+  ORDER,
   OUR_TELEMETRY,
   SIDECAR,
   STRICT,
   TO_PAYMENT,
 } from './names.ts'
+
+const ENV = '/spec/template/spec/containers/0/env'
 
 export const referenceCopies: readonly BrokenCopy[] = [
   {
@@ -109,5 +113,29 @@ export const referenceCopies: readonly BrokenCopy[] = [
     gate: 'G7',
     breaks: [drop('Sidecar tenant-b/default')],
     says: /Namespace tenant-b has no Sidecar/,
+  },
+  {
+    mistake: 'tokens of another issuer than the policy admits',
+    gate: 'G7',
+    breaks: [set(JWT, '/spec/jwtRules/0/issuer', 'https://login.example.com')],
+    says: /requestPrincipals has https:\/\/issuer\.example\.com\/\*; tokens are checked for https:\/\/login/,
+  },
+  {
+    mistake: 'a service that is told a wrong name',
+    gate: 'G7',
+    breaks: [set(ORDER, `${ENV}/7/value`, 'http://payments:8080')],
+    says: /order-service: env PAYMENT_SERVICE_URL leads to payments: no Service/,
+  },
+  {
+    mistake: 'a service that is told a wrong port',
+    gate: 'G7',
+    breaks: [set(ORDER, `${ENV}/7/value`, 'http://payment-service:80')],
+    says: /env PAYMENT_SERVICE_URL leads to payment-service:80: it has 8080/,
+  },
+  {
+    mistake: 'a Secret that nobody is asked to make',
+    gate: 'G7',
+    breaks: [set(ORDER, '/spec/template/spec/volumes/0/secret/secretName', 'order-db')],
+    says: /order-service: it reads the Secret order-db, which is not in the table/,
   },
 ]

@@ -36,4 +36,10 @@ export const sidecarCopies: readonly BrokenCopy[] = [
     breaks: [set(TENANT_SIDECAR, `${HOSTS}/-`, '*/*')],
     says: /tenant-a\/default: spec\.egress\[\]\.hosts has \*\/\*/,
   },
+  {
+    mistake: 'a Sidecar that lets everything out',
+    gate: 'G9',
+    breaks: [set(SIDECAR, '/spec/outboundTrafficPolicy', { mode: 'ALLOW_ANY' })],
+    says: /order-management\/default: spec\.outboundTrafficPolicy is there/,
+  },
 ]

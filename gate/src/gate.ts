@@ -27,9 +27,16 @@ export async function ask(
     rules.map(async (rule) => {
       if ('run' in rule && tools === undefined)
         return { rule, subjects: 0, findings: [], skipped: true }
-      const { subjects, wrong } =
-        'run' in rule ? await rule.run(tree, tools as Tools) : rule.check(tree)
-      return { rule, subjects, findings: merged(wrong), skipped: false }
+      try {
+        const { subjects, wrong } =
+          'run' in rule ? await rule.run(tree, tools as Tools) : rule.check(tree)
+        return { rule, subjects, findings: merged(wrong), skipped: false }
+      } catch (error) {
+        // Rules read manifests as if they had their form; G2 tells of those that have not.
+        if (!(error instanceof TypeError)) throw error
+        const what = `a manifest has another form than this rule expects (${error.message}); G2 may say which`
+        return { rule, subjects: 0, findings: [{ what, where: ['k8s'] }], skipped: false }
+      }
     }),
   )
 }

@@ -35,7 +35,9 @@ export interface Pods {
 const WORKLOADS = ['Deployment', 'StatefulSet', 'DaemonSet', 'Job'] as const
 
 export function podsOf(set: Pick<ManifestSet, 'objects'>): readonly Pods[] {
-  return ofKind(set, ...WORKLOADS).map((owner) => {
+  // Without a template G2 refuses it, and its Service has no pods.
+  const whole = ofKind(set, ...WORKLOADS).filter(({ spec }) => spec?.template?.spec !== undefined)
+  return whole.map((owner) => {
     const { metadata = {}, spec } = owner['spec'].template
     return {
       id: idOf(owner),

@@ -14,6 +14,7 @@ import { networkRules } from './rules/network.ts'
 import { pinRules } from './rules/pins.ts'
 import { podSecurityRules } from './rules/pod-security.ts'
 import { productionRules } from './rules/production.ts'
+import { programRules } from './rules/programs.ts'
 import { referenceRules } from './rules/references.ts'
 import { replicaRules } from './rules/replicas.ts'
 import { retryRules } from './rules/retries.ts'
@@ -36,6 +37,7 @@ export const RULES: readonly Rule[] = [
   ...retryRules,
   ...hostRules,
   ...referenceRules,
+  ...programRules,
   ...arithmeticRules,
   ...sidecarRules,
   ...alertRules,

@@ -18,3 +18,9 @@ export function scalersOf(
 export function leastReplicas(set: ManifestSet, { owner }: Pods): number {
   return scalersOf(set, owner)[0]?.['spec'].minReplicas ?? owner['spec'].replicas ?? 1
 }
+
+/** With the one more that a rollout makes. */
+export function mostReplicas(set: ManifestSet, { owner }: Pods): number {
+  const surge = owner['spec'].strategy?.rollingUpdate?.maxSurge ?? 0
+  return (scalersOf(set, owner)[0]?.['spec'].maxReplicas ?? owner['spec'].replicas ?? 1) + surge
+}

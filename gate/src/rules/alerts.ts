@@ -64,8 +64,24 @@ function metricsOf(expr: string): readonly string[] {
 /** Names of metrics, one a line, as Prometheus has scraped them. */
 const SNAPSHOT = 'observability/metrics.snapshot'
 
-/** Of Prometheus itself. */
-const ALWAYS = ['up'] as const
+/** Of Prometheus itself, and of kube-state-metrics, which the lab has not. */
+const ELSEWHERE = ['up', 'kube_deployment_status_replicas_available'] as const
+
+const ALERTS = [
+  'IstiodDown',
+  'IstiodNotHA',
+  'IstiodHighMemory',
+  'IstioConfigRejected',
+  'SidecarInjectionFailing',
+  'IstioPushSlow',
+  'MeshRootCertExpiring',
+  'WorkloadCertNotRotating',
+  'SailOperatorDown',
+  'CircuitOpen',
+  'EndpointEjected',
+  'RetryBudgetSpent',
+  'TracesDropped',
+] as const
 
 interface UnitTest {
   readonly alert_rule_test?: readonly {
@@ -136,12 +152,23 @@ async function checkWithPromtool(tree: Tree, promtool: string): Promise<Checked>
 export const alertRules: readonly Rule[] = [
   inTree({
     gate: 'G10',
+    name: 'every known failure has its alert',
+    why: 'Who deletes an alert that was noisy also deletes the only one who would have told.',
+    mend: 'Put it back into istio-control-plane/alerts.yaml; mend its threshold instead.',
+    subjects: () => ALERTS,
+    wrong: (name, tree) =>
+      alertsOf(tree).some(({ alert }) => alert.alert === name)
+        ? []
+        : [{ where: 'istio-control-plane/alerts.yaml', what: `${name} is not there` }],
+  }),
+  inTree({
+    gate: 'G10',
     name: 'every alert reads metrics that Prometheus has',
     why: 'An expression over a name that nobody exposes is valid and never true: the alert sleeps through the outage.',
     mend: `The name as it stands in ${SNAPSHOT}, which is recorded from the lab.`,
     subjects: alertsOf,
     wrong({ path, alert: { alert, expr } }, { files }) {
-      const known = new Set([...(files.get(SNAPSHOT)?.text.split('\n') ?? []), ...ALWAYS])
+      const known = new Set([...(files.get(SNAPSHOT)?.text.split('\n') ?? []), ...ELSEWHERE])
       return metricsOf(expr)
         .filter((name) => !known.has(name))
         .map((name) => ({

@@ -4,13 +4,13 @@ import type { ManifestSet } from '../manifests.ts'
 import { findObject, idOf, ofKind, type Pods, podsOf, podsSelected } from '../objects.ts'
 import { type PlacedRoute, routesOf } from '../routes.ts'
 import { inSets, type Rule } from '../rule.ts'
-import { leastReplicas } from '../scale.ts'
+import { leastReplicas, mostReplicas } from '../scale.ts'
 
 /** The applications' own, docs/resilience.md. */
-const ORDER_ANSWERS_MS = 10_500
-const PAYMENT_ANSWERS_MS = 1700
-const INVENTORY_ANSWERS_MS = 800
-const HARD_STOP_MS = 25_000
+export const ORDER_ANSWERS_MS = 10_500
+export const PAYMENT_ANSWERS_MS = 1700
+export const INVENTORY_ANSWERS_MS = 800
+export const HARD_STOP_MS = 25_000
 
 /** The most that Envoy waits before each retry: 25 ms, doubled, at most 250 ms. */
 const BACK_OFF_MS = [25, 75, 175, 250] as const
@@ -60,6 +60,17 @@ function podsOfSubset(set: ManifestSet, host: string, subset: string | undefined
 function bytesOf(quantity: string): number {
   const [, amount, unit = ''] = /^(\d+)(Ki|Mi|Gi)?$/.exec(quantity) ?? []
   return Number(amount) * 1024 ** ['', 'Ki', 'Mi', 'Gi'].indexOf(unit)
+}
+
+/** The applications' own, unless they are told otherwise. */
+const POOL_SIZE = 10
+
+/** Connections to the database that one pod holds. */
+function poolOf({ spec }: Pods): number {
+  const [{ env = [] }] = spec.containers
+  const told = (wanted: string): string | undefined =>
+    env.find(({ name }: { name: string }) => name === wanted)?.value
+  return told('DATABASE_URL') === undefined ? 0 : Number(told('POOL_SIZE') ?? POOL_SIZE)
 }
 
 export const arithmeticRules: readonly Rule[] = [
@@ -261,5 +272,24 @@ export const arithmeticRules: readonly Rule[] = [
         ? []
         : [`PrometheusRule: IstiodHighMemory fires above ${threshold}, the limit is ${limit}`]
     },
+  }),
+  inSets({
+    gate: 'G8',
+    name: 'PostgreSQL has a connection for every pool',
+    why: 'At the most replicas, each one more while it rolls out, pools are opened at the start: who finds none never gets ready.',
+    mend: 'max_connections in apps/postgres/postgresql.conf above the pods times their pools.',
+    subjects: (set, { files }) => {
+      const conf = files.get('apps/postgres/postgresql.conf')?.text ?? ''
+      const connections = Number(/^max_connections = (\d+)$/m.exec(conf)?.[1])
+      const pods = podsOf(set).filter(({ owner }) => owner.kind === 'Deployment')
+      const needed = pods.map((each) => mostReplicas(set, each) * poolOf(each))
+      return [{ connections, needed: needed.reduce((sum, each) => sum + each, 0) }]
+    },
+    wrong: ({ connections, needed }) =>
+      connections > needed
+        ? []
+        : [
+            `postgresql.conf: max_connections is ${connections}; the services’ pools take ${needed}`,
+          ],
   }),
 ]

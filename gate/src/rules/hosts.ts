@@ -12,6 +12,7 @@ import {
   podsOf,
   podsSelected,
 } from '../objects.ts'
+import { type Route, routesOf } from '../routes.ts'
 import { inSets, type Rule } from '../rule.ts'
 
 interface Destination {
@@ -49,6 +50,23 @@ function isOurEgress(host: string, namespace: string | undefined): boolean {
     host === 'istio-egressgateway.istio-egress.svc.cluster.local' &&
     namespace === 'order-management'
   )
+}
+
+type Match = NonNullable<Route['match']>[number]
+
+/** Without `match` a route takes every request. */
+function takesAll({ match: wide = [{}] }: Route, { match: narrow = [{}] }: Route): boolean {
+  return narrow.every((each) => wide.some((other) => includes(other, each)))
+}
+
+function includes({ uri, ...wide }: Match, { uri: narrowUri, ...narrow }: Match): boolean {
+  const same = Object.entries(wide).every(
+    ([field, value]) =>
+      JSON.stringify(value) === JSON.stringify(narrow[field as keyof typeof narrow]),
+  )
+  const path = narrowUri?.exact ?? narrowUri?.prefix
+  const isBelow = uri?.prefix !== undefined && path?.startsWith(uri.prefix) === true
+  return same && (uri === undefined || isBelow || JSON.stringify(uri) === JSON.stringify(narrowUri))
 }
 
 export const hostRules: readonly Rule[] = [
@@ -142,10 +160,10 @@ export const hostRules: readonly Rule[] = [
     subjects: (set) =>
       ofKind(set, 'DestinationRule').filter(
         ({ spec, metadata }) =>
-          spec.host.endsWith('.svc.cluster.local') && !isOurEgress(spec.host, metadata.namespace),
+          spec.host.endsWith('.local') && !isOurEgress(spec.host, metadata.namespace),
       ),
     wrong(rule) {
-      const owner = rule['spec'].host.split('.')[1]
+      const owner = /^[^.]+\.([^.]+)\.svc\.cluster\.local$/.exec(rule['spec'].host)?.[1] ?? 'all'
       return rule.metadata.namespace === owner
         ? []
         : [`${idOf(rule)}: spec.host is of the namespace ${owner}`]
@@ -246,6 +264,23 @@ export const hostRules: readonly Rule[] = [
           (namespace) =>
             `${idOf(entry)}: spec.exportTo is ${exportTo.join()}, without ${namespace}`,
         )
+    },
+  }),
+  inSets({
+    gate: 'G7',
+    name: 'no route stands behind one that takes all its requests',
+    why: 'The first route that matches wins: what stands behind a wider one is never reached, and looks as if it were.',
+    mend: 'The narrower route first: by header before by weight, keyed before the rest.',
+    subjects: routesOf,
+    wrong({ id, service, route }, set) {
+      const all = routesOf(set).filter((each) => each.service === service)
+      const before = all.slice(
+        0,
+        all.findIndex((each) => each.id === id),
+      )
+      return before
+        .filter((earlier) => takesAll(earlier.route, route))
+        .map((earlier) => `${id} is never reached: ${earlier.id} takes all its requests`)
     },
   }),
 ]

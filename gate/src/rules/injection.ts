@@ -1,6 +1,6 @@
 /** G4: every pod of the mesh has its proxy, and an identity that is its own. */
 import { ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
-import { GATEWAYS, INJECTED, meshPods } from '../namespaces.ts'
+import { GATEWAYS, INJECTED, meshPods, proxyConfigOf } from '../mesh.ts'
 import { findObject, idOf, ofKind, type Pods, podsOf } from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
 
@@ -71,6 +71,20 @@ export const injectionRules: readonly Rule[] = [
             /^traffic\.sidecar\.istio\.io\/exclude/.test(key),
         )
         .map(([key, value]) => `${id}: ${key} is ${JSON.stringify(value)}`),
+  }),
+  inSets({
+    gate: 'G4',
+    name: 'a pod tells its proxy its kind, and nothing else',
+    why: 'proxy.istio.io/config wins over the mesh’s settings: sampling, certificates and the time to drain would be that pod’s own.',
+    mend: 'proxy.istio.io/config: "{proxyMetadata: {OMS_SERVICE_TYPE: …}}"; everything else in istio.yaml.',
+    subjects: meshPods,
+    wrong(pods) {
+      const { proxyMetadata = {}, ...rest } = proxyConfigOf(pods)
+      const others = Object.keys(proxyMetadata).filter((name) => name !== 'OMS_SERVICE_TYPE')
+      return [...Object.keys(rest), ...others].map(
+        (name) => `${pods.id}: proxy.istio.io/config has ${name}`,
+      )
+    },
   }),
   inSets({
     gate: 'G4',

@@ -20,8 +20,11 @@ const LIMITS = {
   retryBudget: { percent: 20, minRetryConcurrency: 3 },
 }
 
-function isInside({ spec }: KubernetesObject): boolean {
-  return spec.host.endsWith(`.${ORDER_MANAGEMENT}.svc.cluster.local`)
+const INSIDE = `.${ORDER_MANAGEMENT}.svc.cluster.local`
+
+/** Also `*.local` is about our services. */
+function isInside({ spec: { host } }: KubernetesObject): boolean {
+  return host.endsWith(INSIDE) || (host.startsWith('*') && INSIDE.endsWith(host.slice(1)))
 }
 
 export const limitRules: readonly Rule[] = [
@@ -68,5 +71,16 @@ export const limitRules: readonly Rule[] = [
       fieldsNamed('tls', rule['spec'], 'spec').map(
         ({ path, value }) => `${idOf(rule)}: ${path} is ${JSON.stringify(value)}`,
       ),
+  }),
+  inSets({
+    gate: 'G6',
+    name: 'a DestinationRule holds for every caller',
+    why: 'With exportTo or a workloadSelector the callers of other namespaces, the ingress among them, have no limits.',
+    mend: 'Remove it.',
+    subjects: (set) => ofKind(set, 'DestinationRule').filter(isInside),
+    wrong: (rule) =>
+      ['exportTo', 'workloadSelector']
+        .filter((field) => rule['spec'][field] !== undefined)
+        .map((field) => `${idOf(rule)}: spec.${field} is ${JSON.stringify(rule['spec'][field])}`),
   }),
 ]

@@ -28,6 +28,7 @@ const PUBLIC_NAMES = [
   'DestinationRule order-management/egressgateway-for-psp',
   'DestinationRule order-management/psp-tls-origination',
   'VirtualService order-management/psp-through-egress',
+  'NetworkPolicy order-management/default-deny',
   'PodDisruptionBudget istio-system/istiod-pdb',
   'Istio default',
   'IstioCNI default',

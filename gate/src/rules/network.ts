@@ -2,7 +2,7 @@
 import { AUTHZ_MATRIX, type AuthzRow, ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
-import { meshPods } from '../namespaces.ts'
+import { meshPods } from '../mesh.ts'
 import { ofKind, type Pods, podsOf, podsSelected, type Selector, selects } from '../objects.ts'
 import { inSets, isProduction, type Rule } from '../rule.ts'
 
@@ -29,7 +29,7 @@ interface Peer {
 interface Entry {
   readonly from?: readonly Peer[]
   readonly to?: readonly Peer[]
-  readonly ports?: readonly { readonly port: number | string }[]
+  readonly ports?: readonly { readonly port?: number | string }[]
 }
 
 interface Edge {
@@ -48,12 +48,18 @@ function policiesFor(
     ({ metadata, spec }) =>
       metadata.namespace === end.namespace &&
       selects(spec.podSelector, end.labels) &&
-      spec.policyTypes.includes(direction),
+      typesOf(spec).includes(direction),
   )
 }
 
-function admits(peers: readonly Peer[] | undefined, end: End, policyNamespace: string): boolean {
-  if (peers === undefined) return true
+/** As the API fills them in. */
+function typesOf({ policyTypes, egress }: KubernetesObject['spec']): readonly string[] {
+  return policyTypes ?? (egress === undefined ? ['Ingress'] : ['Ingress', 'Egress'])
+}
+
+/** None, or an empty list: everyone. */
+function admits(peers: readonly Peer[] = [], end: End, policyNamespace: string): boolean {
+  if (peers.length === 0) return true
   return peers.some(({ namespaceSelector, podSelector = {}, ipBlock }) => {
     if (ipBlock !== undefined) return end === INTERNET
     const near = namespaceSelector === undefined && end.namespace === policyNamespace
@@ -64,7 +70,7 @@ function admits(peers: readonly Peer[] | undefined, end: End, policyNamespace: s
 }
 
 function hasPort({ ports }: Entry, port: number): boolean {
-  return ports === undefined || ports.some((each) => each.port === port)
+  return ports === undefined || ports.some((each) => each.port === undefined || each.port === port)
 }
 
 /** What the policies of one end say; undefined: none selects it, so that everything is open there. */

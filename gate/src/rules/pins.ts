@@ -1,6 +1,6 @@
 /** G6: single values that must stand as they are, because the default or the seed of them does something else. */
 import type { KubernetesObject } from '@oms/lab/kubectl'
-import { differences, findObject } from '../objects.ts'
+import { differences, fieldsNamed, findObject, idOf, ofKind } from '../objects.ts'
 import { inSets, isProduction, type Rule } from '../rule.ts'
 
 const TAGS = {
@@ -153,6 +153,20 @@ const PINS: readonly Pin[] = [
     sets: isProduction,
   },
   {
+    of: 'Istio default',
+    at: [...PILOT, 'env'],
+    is: undefined,
+    why: 'The lab’s variables are for a stock Envoy: with them a proxy of Istio has no request metrics and no ALPN.',
+    sets: isProduction,
+  },
+  {
+    of: 'Istio default',
+    at: ['spec', 'values', 'telemetry'],
+    is: undefined,
+    why: 'With telemetry.enabled: false there is no istio_* metric; only the lab has it, for its stock Envoy.',
+    sets: isProduction,
+  },
+  {
     of: 'PodDisruptionBudget istio-system/istiod-pdb',
     at: ['spec'],
     is: { maxUnavailable: 1, selector: { matchLabels: { app: 'istiod', istio: 'pilot' } } },
@@ -276,4 +290,18 @@ function pinned({ of, at, is, why, sets }: Pin): Rule {
   })
 }
 
-export const pinRules: readonly Rule[] = PINS.map(pinned)
+export const pinRules: readonly Rule[] = [
+  ...PINS.map(pinned),
+  inSets({
+    gate: 'G6',
+    name: 'no Telemetry switches off what others rely on',
+    why: 'disableSpanReporting ends the traces, `disabled` the logs or metrics, of a whole namespace and without an error.',
+    mend: 'Remove it.',
+    subjects: (set) => ofKind(set, 'Telemetry'),
+    wrong: (telemetry) =>
+      ['disableSpanReporting', 'disabled']
+        .flatMap((field) => fieldsNamed(field, telemetry['spec'], 'spec'))
+        .filter(({ value }) => value === true)
+        .map(({ path }) => `${idOf(telemetry)}: ${path} is true`),
+  }),
+]

@@ -169,4 +169,13 @@ export const productionRules: readonly Rule[] = [
       ]
     },
   }),
+  inSets({
+    gate: 'G13',
+    name: 'nobody patches the proxies of production by hand',
+    why: 'An EnvoyFilter is written against the inside of one version of Istio; the lab has one, for its stock Envoy.',
+    mend: 'Say it with an API of Istio, or leave it in the overlay of the lab.',
+    sets: isProduction,
+    subjects: (set) => set.objects,
+    wrong: (object) => (object.kind === 'EnvoyFilter' ? [`${idOf(object)} is there`] : []),
+  }),
 ]

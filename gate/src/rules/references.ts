@@ -109,6 +109,30 @@ export const referenceRules: readonly Rule[] = [
   }),
   inSets({
     gate: 'G7',
+    name: 'every issuer that a policy admits is one whose tokens are checked',
+    why: 'A policy for another issuer than the RequestAuthentication’s answers 403 to every token that is good.',
+    mend: 'The same issuer in both, followed by /* in the policy.',
+    subjects: (set) =>
+      ofKind(set, 'AuthorizationPolicy').flatMap((policy) =>
+        fieldsNamed('requestPrincipals', policy['spec'], 'spec').map((field) => ({
+          policy,
+          ...field,
+        })),
+      ),
+    wrong({ policy, path, value }, set) {
+      const issuers = ofKind(set, 'RequestAuthentication')
+        .filter(({ metadata }) => metadata.namespace === policy.metadata.namespace)
+        .flatMap(({ spec }) => spec.jwtRules.map(({ issuer }: { issuer: string }) => `${issuer}/*`))
+      return (value as readonly string[])
+        .filter((each) => !issuers.includes(each))
+        .map(
+          (each) =>
+            `${idOf(policy)}: ${path} has ${each}; tokens are checked for ${issuers.join() || 'nobody'}`,
+        )
+    },
+  }),
+  inSets({
+    gate: 'G7',
     name: 'every namespace that a policy admits is there',
     why: 'A namespace with a typo admits nobody.',
     mend: 'The name of a Namespace of these manifests.',

@@ -1,7 +1,7 @@
 /** G4: how many pods there are, who says so, and how they come and go. */
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
-import { meshPods } from '../namespaces.ts'
+import { meshPods } from '../mesh.ts'
 import { findObject, idOf, ofKind, type Pods, podsOf, selects } from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
 import { leastReplicas, scalersOf } from '../scale.ts'

@@ -1,10 +1,11 @@
 /** G4: each service is whole: named ports, pods, limits, a row of the matrix, a migration of its own. */
 import { AUTHZ_MATRIX, type AuthzRow, ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
 import type { KubernetesObject } from '@oms/lab/kubectl'
-import { parse } from 'yaml'
 import type { ManifestSet } from '../manifests.ts'
+import { proxyConfigOf } from '../mesh.ts'
 import { idOf, ofKind, type Pods, podsOf, podsSelected, selects } from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
+import { secretsOf } from './programs.ts'
 
 function servicesOf(set: ManifestSet): readonly KubernetesObject[] {
   return ofKind(set, 'Service').filter(({ spec }) => spec.selector !== undefined)
@@ -21,27 +22,6 @@ function applicationsOf(set: ManifestSet): readonly KubernetesObject[] {
 
 function selectedBy(set: ManifestSet, { metadata, spec }: KubernetesObject): readonly Pods[] {
   return podsSelected(podsOf(set), metadata.namespace, { matchLabels: spec.selector })
-}
-
-interface SecretVolume {
-  readonly secret?: { readonly secretName: string }
-  readonly projected?: {
-    readonly sources: readonly { readonly secret?: { readonly name: string } }[]
-  }
-}
-
-function secretsOf({ spec }: Pods): readonly string[] {
-  const volumes: readonly SecretVolume[] = spec.volumes ?? []
-  return volumes.flatMap(({ secret, projected }) => [
-    ...(secret === undefined ? [] : [secret.secretName]),
-    ...(projected?.sources ?? []).flatMap((source) =>
-      source.secret === undefined ? [] : [source.secret.name],
-    ),
-  ])
-}
-
-function proxyConfigOf({ annotations }: Pods): { proxyMetadata?: Record<string, string> } {
-  return parse(annotations['proxy.istio.io/config'] ?? '{}')
 }
 
 /** Read by the proxies as HTTP, the sending of traces would be traced. */

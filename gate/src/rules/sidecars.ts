@@ -1,5 +1,7 @@
 /** G9: what a Sidecar lets proxies know must hold whatever their configuration names. */
+import type { KubernetesObject } from '@oms/lab/kubectl'
 import { objectsIn } from '../files.ts'
+import type { Tree } from '../manifests.ts'
 import { idOf, ofKind } from '../objects.ts'
 import { inTree, type Rule } from '../rule.ts'
 
@@ -23,6 +25,12 @@ const NEEDED: readonly {
     namespaces: ['order-management'],
   },
 ]
+
+function sidecarsIn({ files }: Tree): readonly { path: string; sidecar: KubernetesObject }[] {
+  return [...files].flatMap(([path, file]) =>
+    ofKind({ objects: objectsIn(file) }, 'Sidecar').map((sidecar) => ({ path, sidecar })),
+  )
+}
 
 export const sidecarRules: readonly Rule[] = [
   inTree({
@@ -52,10 +60,7 @@ export const sidecarRules: readonly Rule[] = [
     name: 'no Sidecar knows a whole other namespace without need',
     why: 'With `*/*` or `~/*` every proxy holds the whole mesh, or nothing at all: tenants see each other’s hosts, istiod pushes everything to everyone.',
     mend: './*, and the namespaces that are called.',
-    subjects: ({ files }) =>
-      [...files].flatMap(([path, file]) =>
-        ofKind({ objects: objectsIn(file) }, 'Sidecar').map((sidecar) => ({ path, sidecar })),
-      ),
+    subjects: sidecarsIn,
     wrong({ path, sidecar }) {
       const hosts: readonly string[] = (sidecar['spec'].egress ?? []).flatMap(
         (egress: { hosts: string[] }) => egress.hosts,
@@ -64,5 +69,16 @@ export const sidecarRules: readonly Rule[] = [
         .filter((host) => host.startsWith('*/') || host.startsWith('~/'))
         .map((host) => ({ where: path, what: `${idOf(sidecar)}: spec.egress[].hosts has ${host}` }))
     },
+  }),
+  inTree({
+    gate: 'G9',
+    name: 'no Sidecar opens what the mesh closes',
+    why: 'Its outboundTrafficPolicy wins over the mesh’s REGISTRY_ONLY: with ALLOW_ANY its pods go out past the egress gateway.',
+    mend: 'Remove spec.outboundTrafficPolicy.',
+    subjects: sidecarsIn,
+    wrong: ({ path, sidecar }) =>
+      sidecar['spec'].outboundTrafficPolicy === undefined
+        ? []
+        : [{ where: path, what: `${idOf(sidecar)}: spec.outboundTrafficPolicy is there` }],
   }),
 ]

@@ -1,5 +1,6 @@
-/** Namespaces of the product, by what is true of their pods. */
+/** The pods of the mesh, and what each tells its proxy. */
 import { ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
+import { parse } from 'yaml'
 import type { ManifestSet } from './manifests.ts'
 import { type Pods, podsOf } from './objects.ts'
 
@@ -12,4 +13,11 @@ export const GATEWAYS: readonly string[] = ['istio-ingress', 'istio-egress']
 /** With a proxy of the mesh. */
 export function meshPods(set: ManifestSet): readonly Pods[] {
   return podsOf(set).filter(({ namespace }) => [...INJECTED, ...GATEWAYS].includes(namespace))
+}
+
+/** What a pod tells its proxy. */
+export function proxyConfigOf({ annotations }: Pods): {
+  readonly proxyMetadata?: Readonly<Record<string, string>>
+} {
+  return parse(annotations['proxy.istio.io/config'] ?? '{}')
 }
