@@ -20,7 +20,6 @@ export const TRACED_SERVICES = [
   'order-service.order-management',
   'inventory-service.order-management',
   'payment-service.order-management',
-  'istio-egressgateway.istio-egress',
   'order-service',
   'inventory-service',
   'payment-service',

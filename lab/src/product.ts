@@ -73,7 +73,9 @@ export async function installMesh({ kubectl, rendered, step }: InstallOptions): 
     parseObjects(readFileSync(join(ROOT, 'lab/manifests', file), 'utf8')),
   )
   const all = LAYERS.flatMap((layer) => rendered[layer])
-  await kubectl.apply([...own, ...all.filter(({ kind }) => kind === 'Namespace')])
+  // Names must resolve before a proxy asks: it asks again after a minute only.
+  const names = ['Namespace', 'Service'].flatMap((kind) => all.filter((each) => each.kind === kind))
+  await kubectl.apply([...own, ...names])
   await kubectl.apply(rendered.controlPlane)
   for (const namespace of ['istio-cni', 'istio-system', 'kube-system'])
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)

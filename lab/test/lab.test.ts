@@ -63,7 +63,7 @@ describe('an order through the gateway', () => {
     expect(order.status).toBe(201)
   })
 
-  test('leaves one trace: four proxies, the egress gateway, three applications, no span without its parent', () => {
+  test('leaves one trace: four proxies, three applications, no span without its parent', () => {
     expect(new Set(order.spans.map(({ service }) => service))).toEqual(new Set(TRACED_SERVICES))
     const lost = orphans(order.spans).filter(({ parentId }) => parentId !== order.callerSpanId)
     expect(lost).toEqual([])
