@@ -39,12 +39,14 @@ export async function apply(names: readonly string[]): Promise<void> {
   const wanted = everything(rendered)
   const known = new Set(wanted.map(keyOf))
   const left = everything(old).filter((object) => !known.has(keyOf(object)))
-  await kubectl.apply(wanted)
+  // It validates what follows, and a changed one begins anew.
+  await kubectl.apply(rendered.controlPlane)
+  await kubectl.untilRolledOut('istio-system', ROLLED_OUT_WITHIN_MS)
+  await kubectl.apply(wanted.filter((object) => !rendered.controlPlane.includes(object)))
   writeComponents(components)
   if (left.length > 0) await kubectl.remove(left)
   step(`applied${left.length > 0 ? `, ${left.length} taken away` : ''}`)
 
-  await kubectl.untilRolledOut('istio-system', ROLLED_OUT_WITHIN_MS)
   const changed = [...before, ...components].filter(
     (name) => before.includes(name) !== components.includes(name),
   )

@@ -165,7 +165,7 @@ export async function preparePlaces(kubectl: Kubectl): Promise<void> {
   })
   await kubectl.apply([
     namespace(PROBE, { 'istio-injection': 'enabled' }),
-    namespace(EXTERNAL, {}),
+    namespace(EXTERNAL, { 'istio-injection': 'disabled' }),
     {
       apiVersion: 'v1',
       kind: 'ServiceAccount',

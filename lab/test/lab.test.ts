@@ -189,7 +189,11 @@ describe('the configuration', () => {
 
   test('has nothing that istioctl analyze would say', async () => {
     const istioctl = requireTools().program('istio', 'istioctl')
-    const said = await exec(istioctl, ['analyze', '--all-namespaces', '--kubeconfig', KUBECONFIG])
+    const said = await exec(istioctl, [
+      ...['analyze', '--all-namespaces', '--kubeconfig', KUBECONFIG],
+      // Nobody's: every cluster has it, and it is empty.
+      ...['--suppress', 'IST0102=Namespace default'],
+    ])
     expect(said.trim()).toMatch(/No validation issues found/)
   })
 })
