@@ -70,4 +70,10 @@ export const argoCopies: readonly BrokenCopy[] = [
     ],
     says: /payment-service-migrate: the annotation sync-options is missing/,
   },
+  {
+    mistake: 'an Application that does not heal itself',
+    gate: 'G12',
+    breaks: [unset('Application argocd/order-management', '/spec/syncPolicy/automated/selfHeal')],
+    says: /Application argocd\/order-management: spec\.syncPolicy\.automated\.selfHeal is missing/,
+  },
 ]

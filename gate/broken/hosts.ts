@@ -114,4 +114,22 @@ export const hostCopies: readonly BrokenCopy[] = [
     breaks: [set(PAYMENT_BREAKER, '/spec/host', '*.local')],
     says: /payment-service-circuit-breaker: spec\.host is of the namespace all/,
   },
+  {
+    mistake: 'a share for whoever has the label or not',
+    gate: 'G7',
+    breaks: [unset(CANARY, '/spec/http/1/route/0/destination/subset')],
+    says: /spec\.http\[1\]\.route\[0\]\.destination\.subset is missing/,
+  },
+  {
+    mistake: 'a subset of every pod',
+    gate: 'G7',
+    breaks: [unset(ORDER_SUBSETS, '/spec/subsets/1/labels/version')],
+    says: /subset canary has the labels \{\}: no pod has them/,
+  },
+  {
+    mistake: 'an empty list of gateways, which is the mesh',
+    gate: 'G7',
+    breaks: [set(CANARY, '/spec/gateways', [])],
+    says: /spec\.hosts has orders\.example\.com, which is no Service; spec\.gateways is mesh/,
+  },
 ]

@@ -99,4 +99,18 @@ export const injectionCopies: readonly BrokenCopy[] = [
     ],
     says: /payment-service: proxy\.istio\.io\/config has SECRET_TTL/,
   },
+  {
+    mistake: 'a gateway of a fixed image',
+    gate: 'G4',
+    breaks: [
+      set(INGRESS, '/spec/template/spec/containers/0/image', 'docker.io/istio/proxyv2:1.31.3'),
+    ],
+    says: /istio-ingressgateway: its image is not auto/,
+  },
+  {
+    mistake: 'Prometheus as default',
+    gate: 'G4',
+    breaks: [unset('Deployment monitoring/prometheus', '/spec/template/spec/serviceAccountName')],
+    says: /monitoring\/prometheus: serviceAccountName is missing, it runs as default/,
+  },
 ]

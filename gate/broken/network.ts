@@ -85,4 +85,27 @@ export const networkCopies: readonly BrokenCopy[] = [
     ],
     says: /payment-service: spec\.egress leads to addresses/,
   },
+  {
+    mistake: 'a way to every namespace',
+    gate: 'G4',
+    breaks: [
+      unset(
+        EVERY_POD,
+        '/spec/egress/1/to/0/namespaceSelector/matchLabels/kubernetes.io~1metadata.name',
+      ),
+    ],
+    says: /every-pod: spec\.egress\[1\] has a selector without labels/,
+  },
+  {
+    mistake: 'a way on every port',
+    gate: 'G4',
+    breaks: [unset(EVERY_POD, '/spec/egress/1/ports')],
+    says: /every-pod: spec\.egress\[1\]\.ports has every port/,
+  },
+  {
+    mistake: 'a way from everyone',
+    gate: 'G4',
+    breaks: [set('NetworkPolicy order-management/payment-service', '/spec/ingress/0/from', [])],
+    says: /payment-service: spec\.ingress\[0\] has no peers/,
+  },
 ]

@@ -1,8 +1,17 @@
 /** G6: single values. */
 import { type BrokenCopy, set, unset } from './edits.ts'
-import { ISTIO, JAEGER_PLAIN, JWT, MESH_TELEMETRY, OUR_TELEMETRY, STRICT } from './names.ts'
+import {
+  ISTIO,
+  JAEGER_PLAIN,
+  JWT,
+  MESH_TELEMETRY,
+  OUR_TELEMETRY,
+  STRICT,
+  THROUGH_EGRESS,
+} from './names.ts'
 
 const MESH = '/spec/values/meshConfig'
+const PSP = 'ServiceEntry order-management/psp'
 const PSP_TLS = 'DestinationRule order-management/psp-tls-origination'
 const PSP_PORT = '/spec/trafficPolicy/portLevelSettings/0/tls'
 
@@ -276,7 +285,7 @@ export const pinCopies: readonly BrokenCopy[] = [
     mistake: 'variables for another Envoy',
     gate: 'G6',
     breaks: [set(ISTIO, '/spec/values/pilot/env', { PILOT_ENABLE_ALPN_FILTER: 'false' })],
-    says: /spec\.values\.pilot\.env is .*, it must not be there/,
+    says: /spec\.values\.pilot\.env\.PILOT_ENABLE_ALPN_FILTER is "false", it must not be there/,
   },
   {
     mistake: 'no request metrics',
@@ -289,5 +298,89 @@ export const pinCopies: readonly BrokenCopy[] = [
     gate: 'G6',
     breaks: [set(OUR_TELEMETRY, '/spec/tracing/0/disableSpanReporting', true)],
     says: /order-management-telemetry: spec\.tracing\[0\]\.disableSpanReporting is true/,
+  },
+  {
+    mistake: 'an exception for a port of every pod',
+    gate: 'G6',
+    breaks: [unset(JAEGER_PLAIN, '/spec/selector/matchLabels/app')],
+    says: /jaeger-query-plaintext: spec\.selector\.matchLabels\.app is missing/,
+  },
+  {
+    mistake: 'tokens that nobody checks',
+    gate: 'G6',
+    breaks: [set(JWT, '/spec/selector/matchLabels/istio', 'egressgateway')],
+    says: /orders-jwt: spec\.selector\.matchLabels\.istio is "egressgateway", not/,
+  },
+  {
+    mistake: 'an ingress that nobody reaches',
+    gate: 'G6',
+    breaks: [unset('Service istio-ingress/istio-ingressgateway', '/spec/type')],
+    says: /istio-ingressgateway: spec\.type is missing, it must be "LoadBalancer"/,
+  },
+  {
+    mistake: 'the CNI plugin where its pods are refused',
+    gate: 'G6',
+    breaks: [set('IstioCNI default', '/spec/namespace', 'istio-system')],
+    says: /IstioCNI default: spec\.namespace is "istio-system", not "istio-cni"/,
+  },
+  {
+    mistake: 'another root namespace',
+    gate: 'G6',
+    breaks: [set(ISTIO, '/spec/namespace', 'mesh')],
+    says: /Istio default: spec\.namespace is "mesh", not "istio-system"/,
+  },
+  {
+    mistake: 'a spread that does not count istiods',
+    gate: 'G6',
+    breaks: [
+      set(
+        ISTIO,
+        '/spec/values/pilot/topologySpreadConstraints/0/labelSelector/matchLabels/app',
+        'pilot',
+      ),
+    ],
+    says: /topologySpreadConstraints\.0\.labelSelector\.matchLabels\.app is "pilot", not "istiod"/,
+  },
+  {
+    mistake: 'payment-service goes out by itself',
+    gate: 'G6',
+    breaks: [unset(THROUGH_EGRESS, '/spec/gateways/0')],
+    says: /psp-through-egress: spec\.gateways is \["istio-egress\/psp-egress"\], not/,
+  },
+  {
+    mistake: 'the egress gateway sends to itself',
+    gate: 'G6',
+    breaks: [unset(THROUGH_EGRESS, '/spec/http/0/match/0/gateways')],
+    says: /spec\.http\.0\.match\[0\]\.gateways is missing/,
+  },
+  {
+    mistake: 'the way out is the gateway’s and the mesh’s',
+    gate: 'G6',
+    breaks: [unset(THROUGH_EGRESS, '/spec/http/1/match/0/gateways')],
+    says: /spec\.http\.1\.match\[0\]\.gateways is missing/,
+  },
+  {
+    mistake: 'an address that nobody has',
+    gate: 'G6',
+    breaks: [unset(PSP, '/spec/resolution')],
+    says: /psp: spec\.resolution is missing, it must be "DNS"/,
+  },
+  {
+    mistake: 'a card processor with a sidecar',
+    gate: 'G6',
+    breaks: [set(PSP, '/spec/location', 'MESH_INTERNAL')],
+    says: /psp: spec\.location is "MESH_INTERNAL", not "MESH_EXTERNAL"/,
+  },
+  {
+    mistake: 'a port that the proxy cannot route',
+    gate: 'G6',
+    breaks: [set(PSP, '/spec/ports/0/protocol', 'TCP')],
+    says: /psp: spec\.ports\[0\]\.protocol is "TCP", not "HTTP"/,
+  },
+  {
+    mistake: 'TLS on a port that nobody uses',
+    gate: 'G6',
+    breaks: [set(PSP_TLS, '/spec/trafficPolicy/portLevelSettings/0/port/number', 8443)],
+    says: /psp-tls-origination: .*port\.number is 8443, not 443/,
   },
 ]

@@ -120,4 +120,15 @@ export const productionCopies: readonly BrokenCopy[] = [
     ],
     says: /EnvoyFilter istio-system\/tuning is there/,
   },
+  {
+    mistake: 'a spread that counts nobody',
+    gate: 'G13',
+    breaks: [
+      unset(
+        PAYMENT,
+        '/spec/template/spec/topologySpreadConstraints/0/labelSelector/matchLabels/app',
+      ),
+    ],
+    says: /payment-service: topologySpreadConstraints does not count its own pods/,
+  },
 ]

@@ -106,13 +106,13 @@ export const referenceCopies: readonly BrokenCopy[] = [
     mistake: 'a tenant that may starve the other',
     gate: 'G7',
     breaks: [drop('ResourceQuota tenant-a/fair-share')],
-    says: /Namespace tenant-a has no ResourceQuota/,
+    says: /tenant-a: ResourceQuota is missing/,
   },
   {
     mistake: 'a tenant whose proxies know everyone',
     gate: 'G7',
     breaks: [drop('Sidecar tenant-b/default')],
-    says: /Namespace tenant-b has no Sidecar/,
+    says: /tenant-b: Sidecar is missing/,
   },
   {
     mistake: 'tokens of another issuer than the policy admits',
@@ -137,5 +137,46 @@ export const referenceCopies: readonly BrokenCopy[] = [
     gate: 'G7',
     breaks: [set(ORDER, '/spec/template/spec/volumes/0/secret/secretName', 'order-db')],
     says: /order-service: it reads the Secret order-db, which is not in the table/,
+  },
+  {
+    mistake: 'a tenant that admits the other',
+    gate: 'G7',
+    breaks: [
+      set(
+        'AuthorizationPolicy tenant-a/allow-same-namespace',
+        '/spec/rules/0/from/0/source/namespaces',
+        ['tenant-*'],
+      ),
+    ],
+    says: /tenant-a: AuthorizationPolicy rules\[0\]\.from\[0\]\.source\.namespaces is \["tenant-\*"\]/,
+  },
+  {
+    mistake: 'a tenant that accepts plain text',
+    gate: 'G7',
+    breaks: [set('PeerAuthentication tenant-b/tenant-b-mtls', '/spec/mtls/mode', 'PERMISSIVE')],
+    says: /tenant-b: PeerAuthentication\.mtls\.mode is "PERMISSIVE", not "STRICT"/,
+  },
+  {
+    mistake: 'a budget for every pod of the namespace',
+    gate: 'G7',
+    breaks: [
+      unset(
+        'PodDisruptionBudget order-management/payment-service',
+        '/spec/selector/matchLabels/app',
+      ),
+    ],
+    says: /PodDisruptionBudget .*payment-service: its selector is empty/,
+  },
+  {
+    mistake: 'a Service of every pod of the namespace',
+    gate: 'G7',
+    breaks: [unset('Service jaeger/jaeger-query', '/spec/selector/app')],
+    says: /Service jaeger\/jaeger-query: its selector is empty/,
+  },
+  {
+    mistake: 'a role for an account that is not there',
+    gate: 'G7',
+    breaks: [drop('ServiceAccount monitoring/prometheus')],
+    says: /ClusterRoleBinding prometheus: ServiceAccount monitoring\/prometheus is not there/,
   },
 ]

@@ -101,4 +101,10 @@ export const serviceCopies: readonly BrokenCopy[] = [
     ],
     says: /readinessProbe\.httpGet\.path is \/health, not \/ready/,
   },
+  {
+    mistake: 'a migration that starts the service',
+    gate: 'G4',
+    breaks: [set(PAYMENT_JOB, '/spec/template/spec/containers/0/args', ['main.mjs'])],
+    says: /payment-service-migrate: its args do not say migrate/,
+  },
 ]

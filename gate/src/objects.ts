@@ -78,12 +78,53 @@ export function selects(
   )
 }
 
-export function podsSelected(
-  pods: readonly Pods[],
+export function podsSelected<Each extends Pick<Pods, 'namespace' | 'labels'>>(
+  pods: readonly Each[],
   namespace: string | undefined,
   selector: Selector,
-): readonly Pods[] {
+): readonly Each[] {
   return pods.filter((each) => each.namespace === namespace && selects(selector, each.labels))
+}
+
+/** Not a Job, which ends. */
+export function isLasting({ owner }: Pods): boolean {
+  return owner.kind !== 'Job'
+}
+
+interface Variable {
+  readonly name: string
+  /** None where it comes from elsewhere. */
+  readonly value?: string
+}
+
+/** What the environment of its containers says. */
+export function variablesOf({ spec }: Pods): readonly Variable[] {
+  const containers: readonly { readonly env?: readonly Variable[] }[] = [
+    ...(spec.initContainers ?? []),
+    ...spec.containers,
+  ]
+  return containers.flatMap(({ env = [] }) => env)
+}
+
+export function hasDatabase(pods: Pods): boolean {
+  return variablesOf(pods).some(({ name }) => name === 'DATABASE_URL')
+}
+
+interface SecretVolume {
+  readonly secret?: { readonly secretName: string }
+  readonly projected?: {
+    readonly sources: readonly { readonly secret?: { readonly name: string } }[]
+  }
+}
+
+export function secretsOf({ spec }: Pods): readonly string[] {
+  const volumes: readonly SecretVolume[] = spec.volumes ?? []
+  return volumes.flatMap(({ secret, projected }) => [
+    ...(secret === undefined ? [] : [secret.secretName]),
+    ...(projected?.sources ?? []).flatMap((source) =>
+      source.secret === undefined ? [] : [source.secret.name],
+    ),
+  ])
 }
 
 export interface Field {

@@ -1,6 +1,6 @@
 /** What a rule of the gate is: a sentence that holds, why it must, how to mend what breaks it, and who is asked. */
 import type { Tools } from '@oms/lab/tools'
-import type { ManifestSet, Tree } from './manifests.ts'
+import { BASE, type ManifestSet, type Tree } from './manifests.ts'
 
 export const GATES = {
   G1: 'kustomize',
@@ -96,5 +96,5 @@ export function inTree<Subject>({ subjects, wrong, ...told }: TreeRule<Subject>)
 
 /** The base and the production overlay: what must hold there need not hold on one small machine. */
 export function isProduction(name: string): boolean {
-  return name === 'base' || name === 'overlays/production'
+  return name === BASE || name === 'overlays/production'
 }

@@ -142,26 +142,36 @@ export const argoRules: readonly Rule[] = [
   }),
   inTree({
     gate: 'G12',
-    name: 'the mesh’s Application makes the namespace of the services, as it must be',
-    why: 'In wave 3 the namespace of wave 4 is not there yet: without CreateNamespace the sync waits for ever; without the labels the first pods have no sidecar.',
-    mend: 'syncOptions CreateNamespace, ServerSideApply, SkipDryRunOnMissingResource, RespectIgnoreDifferences =true, and the labels of apps/namespace.yaml in managedNamespaceMetadata.',
-    subjects: meshOf,
-    wrong({ path, application: { spec } }, { sets }) {
-      const { syncOptions = [], managedNamespaceMetadata, automated } = spec.syncPolicy ?? {}
-      const base = sets.find(({ name }) => name === BASE)
-      const labels = base && findObject(base, `Namespace ${ORDER_MANAGEMENT}`)?.metadata.labels
-      const lacking = [
-        'CreateNamespace',
-        'ServerSideApply',
-        'SkipDryRunOnMissingResource',
-        'RespectIgnoreDifferences',
-      ]
+    name: 'every Application heals itself, makes its namespace and waits for no CRD',
+    why: 'In wave 3 the namespace of wave 4 is not there yet: without CreateNamespace the sync waits for ever; without SkipDryRunOnMissingResource it fails on kinds that an earlier wave brings.',
+    mend: 'automated {prune, selfHeal} and syncOptions CreateNamespace, ServerSideApply, SkipDryRunOnMissingResource =true.',
+    subjects: applicationsOf,
+    wrong({ path, application }) {
+      const { syncOptions = [], automated } = application['spec'].syncPolicy ?? {}
+      const lacking = ['CreateNamespace', 'ServerSideApply', 'SkipDryRunOnMissingResource']
         .filter((option) => !syncOptions.includes(`${option}=true`))
         .map((option) => `spec.syncPolicy.syncOptions lacks ${option}=true`)
       return [
         ...lacking,
-        ...differences('spec.destination.namespace', spec.destination.namespace, ORDER_MANAGEMENT),
         ...differences('spec.syncPolicy.automated', automated, { prune: true, selfHeal: true }),
+      ].map((what) => ({ where: path, what: `${idOf(application)}: ${what}` }))
+    },
+  }),
+  inTree({
+    gate: 'G12',
+    name: 'the mesh’s Application makes the namespace of the services as it must be',
+    why: 'Without the labels the first pods have no sidecar, and nothing makes them anew.',
+    mend: 'The labels of apps/namespace.yaml in managedNamespaceMetadata, destination order-management, RespectIgnoreDifferences=true.',
+    subjects: meshOf,
+    wrong({ path, application: { spec } }, { sets }) {
+      const { syncOptions = [], managedNamespaceMetadata } = spec.syncPolicy ?? {}
+      const base = sets.find(({ name }) => name === BASE)
+      const labels = base && findObject(base, `Namespace ${ORDER_MANAGEMENT}`)?.metadata.labels
+      return [
+        ...(syncOptions.includes('RespectIgnoreDifferences=true')
+          ? []
+          : ['spec.syncPolicy.syncOptions lacks RespectIgnoreDifferences=true']),
+        ...differences('spec.destination.namespace', spec.destination.namespace, ORDER_MANAGEMENT),
         ...differences(
           'spec.syncPolicy.managedNamespaceMetadata.labels',
           managedNamespaceMetadata?.labels,

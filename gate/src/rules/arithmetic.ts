@@ -1,7 +1,16 @@
 /** G8: numbers in different places that must fit each other. */
 import { ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
 import type { ManifestSet } from '../manifests.ts'
-import { findObject, idOf, ofKind, type Pods, podsOf, podsSelected } from '../objects.ts'
+import {
+  findObject,
+  hasDatabase,
+  idOf,
+  ofKind,
+  type Pods,
+  podsOf,
+  podsSelected,
+  variablesOf,
+} from '../objects.ts'
 import { type PlacedRoute, routesOf } from '../routes.ts'
 import { inSets, type Rule } from '../rule.ts'
 import { leastReplicas, mostReplicas } from '../scale.ts'
@@ -66,11 +75,10 @@ function bytesOf(quantity: string): number {
 const POOL_SIZE = 10
 
 /** Connections to the database that one pod holds. */
-function poolOf({ spec }: Pods): number {
-  const [{ env = [] }] = spec.containers
-  const told = (wanted: string): string | undefined =>
-    env.find(({ name }: { name: string }) => name === wanted)?.value
-  return told('DATABASE_URL') === undefined ? 0 : Number(told('POOL_SIZE') ?? POOL_SIZE)
+function poolOf(pods: Pods): number {
+  if (!hasDatabase(pods)) return 0
+  const told = variablesOf(pods).find(({ name }) => name === 'POOL_SIZE')
+  return Number(told?.value ?? POOL_SIZE)
 }
 
 export const arithmeticRules: readonly Rule[] = [

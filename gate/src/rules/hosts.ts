@@ -52,6 +52,11 @@ function isOurEgress(host: string, namespace: string | undefined): boolean {
   )
 }
 
+/** None is the mesh itself. */
+function gatewaysOf({ spec: { gateways = [] } }: KubernetesObject): readonly string[] {
+  return gateways.length === 0 ? ['mesh'] : gateways
+}
+
 type Match = NonNullable<Route['match']>[number]
 
 /** Without `match` a route takes every request. */
@@ -134,7 +139,9 @@ export const hostRules: readonly Rule[] = [
         ({ metadata, spec }) => spec.selector && rule['spec'].host.startsWith(`${metadata.name}.`),
       )
       const matchLabels = { ...service?.['spec'].selector, ...labels }
-      return podsSelected(everyPod(tree), rule.metadata.namespace, { matchLabels }).length > 0
+      const isSome = Object.keys(labels ?? {}).length > 0
+      return isSome &&
+        podsSelected(everyPod(tree), rule.metadata.namespace, { matchLabels }).length > 0
         ? []
         : [
             `${idOf(rule)}: subset ${name} has the labels ${JSON.stringify(labels)}: no pod has them`,
@@ -191,10 +198,8 @@ export const hostRules: readonly Rule[] = [
     mend: 'gateways: [<namespace>/<name>], and hosts: [<namespace>/<host>] in that Gateway. A name that no Service has is not reached in the mesh.',
     subjects: (set) => ofKind(set, 'VirtualService'),
     wrong(service, set) {
-      const { hosts, gateways = ['mesh'] } = service['spec'] as {
-        hosts: string[]
-        gateways?: string[]
-      }
+      const { hosts } = service['spec'] as { hosts: string[] }
+      const gateways = gatewaysOf(service)
       const inMesh = gateways.includes('mesh')
       const unknown = inMesh ? hosts.filter((host) => !hostsOf(set).has(host)) : []
       return [
@@ -282,5 +287,18 @@ export const hostRules: readonly Rule[] = [
         .filter((earlier) => takesAll(earlier.route, route))
         .map((earlier) => `${id} is never reached: ${earlier.id} takes all its requests`)
     },
+  }),
+  inSets({
+    gate: 'G7',
+    name: 'whoever divides requests says among whom',
+    why: 'A destination without a subset is every pod of the host: the share of the others is added to its own.',
+    mend: 'A subset in each destination of a route that has several.',
+    subjects: (set) => routesOf(set).filter(({ route }) => (route.route?.length ?? 0) > 1),
+    wrong: ({ id, route }) =>
+      (route.route ?? []).flatMap(({ destination }, index) =>
+        destination.subset === undefined
+          ? [`${id}.route[${index}].destination.subset is missing`]
+          : [],
+      ),
   }),
 ]

@@ -1,18 +1,16 @@
 /** G4: every pod of the mesh has its proxy, and an identity that is its own. */
 import { ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
 import { GATEWAYS, INJECTED, meshPods, proxyConfigOf } from '../mesh.ts'
-import { findObject, idOf, ofKind, type Pods, podsOf } from '../objects.ts'
+import { findObject, idOf, isLasting, ofKind, podsOf } from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
-
-const longRunning = ({ owner }: Pods): boolean => owner.kind !== 'Job'
 
 export const injectionRules: readonly Rule[] = [
   inSets({
     gate: 'G4',
-    name: 'every workload of the mesh runs as an account of its own',
+    name: 'every workload runs as an account of its own',
     why: 'The ServiceAccount is the identity that authorization sees: whoever shares it may do what the other may.',
     mend: 'Give it a ServiceAccount of its own name and set serviceAccountName; only a canary shares its service’s.',
-    subjects: meshPods,
+    subjects: podsOf,
     wrong(pods, set) {
       const account = `ServiceAccount ${pods.namespace}/${pods.account}`
       if (pods.account === 'default')
@@ -23,8 +21,8 @@ export const injectionRules: readonly Rule[] = [
         ]
       const others = podsOf(set).filter(
         (each) =>
-          longRunning(each) &&
-          longRunning(pods) &&
+          isLasting(each) &&
+          isLasting(pods) &&
           each.namespace === pods.namespace &&
           each.account === pods.account &&
           each.labels['app'] !== pods.labels['app'],
@@ -90,9 +88,10 @@ export const injectionRules: readonly Rule[] = [
     gate: 'G4',
     name: 'every gateway pod is made by injection and may read its certificates',
     why: 'istiod gives a gateway only the Secrets that the gateway’s own account may read: without the Role no TLS, only resets.',
-    mend: 'Label sidecar.istio.io/inject: "true", annotation inject.istio.io/templates: gateway, and a Role on secrets (get, list, watch) bound to its account.',
+    mend: 'Label sidecar.istio.io/inject: "true", annotation inject.istio.io/templates: gateway, image auto, OMS_SERVICE_TYPE: edge, and a Role on secrets (get, list, watch) bound to its account.',
     subjects: (set) => meshPods(set).filter(({ namespace }) => GATEWAYS.includes(namespace)),
-    wrong({ id, namespace, labels, annotations, account }, set) {
+    wrong(pods, set) {
+      const { id, namespace, labels, annotations, account, spec } = pods
       const bound = ofKind(set, 'RoleBinding').filter(
         ({ metadata, subjects }) =>
           metadata.namespace === namespace &&
@@ -113,6 +112,10 @@ export const injectionRules: readonly Rule[] = [
         ...(annotations['inject.istio.io/templates'] === 'gateway'
           ? []
           : [`${id}: the annotation inject.istio.io/templates is not gateway`]),
+        ...(spec.containers[0].image === 'auto' ? [] : [`${id}: its image is not auto`]),
+        ...(proxyConfigOf(pods).proxyMetadata?.['OMS_SERVICE_TYPE'] === 'edge'
+          ? []
+          : [`${id}: OMS_SERVICE_TYPE in proxy.istio.io/config is not edge`]),
         ...(reads ? [] : [`${id}: no Role lets ${account} read secrets of ${namespace}`]),
       ]
     },

@@ -3,7 +3,16 @@ import { AUTHZ_MATRIX, type AuthzRow, ORDER_MANAGEMENT } from '@oms/e2e/authz-ma
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
 import { meshPods } from '../mesh.ts'
-import { ofKind, type Pods, podsOf, podsSelected, type Selector, selects } from '../objects.ts'
+import {
+  hasDatabase,
+  idOf,
+  ofKind,
+  type Pods,
+  podsOf,
+  podsSelected,
+  type Selector,
+  selects,
+} from '../objects.ts'
 import { inSets, isProduction, type Rule } from '../rule.ts'
 
 /** One end of a connection: pods of the set, or what others bring (istiod, the cluster's DNS). */
@@ -112,7 +121,7 @@ function matrixEdges(set: ManifestSet): readonly Edge[] {
       'namespaces' in callers
         ? callers.namespaces.includes(from.namespace)
         : callers.principals.includes(principalOf(from)) &&
-          (hasOwnAccount(from) || callsDatabase(from, to))
+          (hasOwnAccount(from) || (hasDatabase(from) && to.labels['app'] === 'postgres'))
     return podsSelected(pods, row.namespace, { matchLabels: callee }).flatMap((to) =>
       pods
         .filter((from) => isCaller(from, to))
@@ -127,15 +136,6 @@ function principalOf({ namespace, account }: Pods): string {
 
 function hasOwnAccount({ labels, account, namespace }: Pods): boolean {
   return namespace !== ORDER_MANAGEMENT || labels['app'] === account
-}
-
-function callsDatabase({ spec }: Pods, to: Pods): boolean {
-  return (
-    to.labels['app'] === 'postgres' &&
-    spec.containers.some(({ env = [] }) =>
-      env.some(({ name }: { name: string }) => name === 'DATABASE_URL'),
-    )
-  )
 }
 
 /** What every pod of the mesh needs: names, configuration, a way out for its spans, and to be scraped. */
@@ -173,6 +173,10 @@ function isKnown({ from, to, port }: Edge): boolean {
     (to.labels['istio'] === 'ingressgateway' && port === 8443) ||
     (from.namespace === 'istio-egress' && to.namespace === 'card-processor' && port === 8083)
   )
+}
+
+function isEmpty({ matchLabels = {}, matchExpressions = [] }: Selector): boolean {
+  return Object.keys(matchLabels).length === 0 && matchExpressions.length === 0
 }
 
 export const networkRules: readonly Rule[] = [
@@ -252,5 +256,35 @@ export const networkRules: readonly Rule[] = [
               () =>
                 `NetworkPolicy ${namespace}/${name}: spec.egress leads to addresses, not to pods`,
             ),
+  }),
+  inSets({
+    gate: 'G4',
+    name: 'no rule of a NetworkPolicy is wider than it looks',
+    why: 'An entry without ports is every port, one without peers everyone, a selector without labels every namespace or pod.',
+    mend: 'Ports, and labels of the namespace and of the pods; only clients of the ingress come from anywhere.',
+    subjects: (set) =>
+      ofKind(set, 'NetworkPolicy').flatMap((policy) =>
+        ['ingress', 'egress'].flatMap((direction) =>
+          ((policy['spec'][direction] ?? []) as readonly Entry[]).map((entry, index) => ({
+            id: `${idOf(policy)}: spec.${direction}[${index}]`,
+            entry,
+          })),
+        ),
+      ),
+    wrong({ id, entry: { from, to, ports = [] } }) {
+      const peers = from ?? to ?? []
+      const selectors = peers.flatMap((peer) => [peer.namespaceSelector, peer.podSelector])
+      return [
+        ...(ports.length > 0 && ports.every(({ port }) => port !== undefined)
+          ? []
+          : [`${id}.ports has every port`]),
+        ...(peers.length > 0 || id.startsWith('NetworkPolicy istio-ingress/')
+          ? []
+          : [`${id} has no peers`]),
+        ...selectors
+          .filter((selector) => selector !== undefined && isEmpty(selector))
+          .map(() => `${id} has a selector without labels`),
+      ]
+    },
   }),
 ]

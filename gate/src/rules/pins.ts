@@ -48,6 +48,42 @@ const PINS: readonly Pin[] = [
     why: 'Whoever reads traces has no certificate of the mesh; on any other port plain text is nobody’s.',
   },
   {
+    of: 'PeerAuthentication jaeger/jaeger-query-plaintext',
+    at: ['spec', 'selector'],
+    is: { matchLabels: { app: 'jaeger' } },
+    why: 'An exception for a port needs a selector: without one the API server refuses it.',
+  },
+  {
+    of: 'RequestAuthentication istio-ingress/orders-jwt',
+    at: ['spec', 'selector'],
+    is: { matchLabels: { istio: 'ingressgateway' } },
+    why: 'Where it does not select the gateway no token is checked, and a client’s x-tenant-id stays.',
+  },
+  {
+    of: 'Service istio-ingress/istio-ingressgateway',
+    at: ['spec', 'type'],
+    is: 'LoadBalancer',
+    why: 'Without it nobody outside of the cluster reaches the gateway.',
+  },
+  {
+    of: 'IstioCNI default',
+    at: ['spec', 'namespace'],
+    is: 'istio-cni',
+    why: 'Only that namespace may have privileged pods.',
+  },
+  {
+    of: 'Istio default',
+    at: ['spec', 'namespace'],
+    is: 'istio-system',
+    why: 'It is the root namespace: what is for the whole mesh stands there, deny-all first.',
+  },
+  {
+    of: 'Istio default',
+    at: [...PILOT, 'topologySpreadConstraints', '0', 'labelSelector'],
+    is: { matchLabels: { app: 'istiod' } },
+    why: 'A constraint that does not count istiod’s own pods spreads nothing.',
+  },
+  {
     of: 'Istio default',
     at: [...MESH, 'outboundTrafficPolicy', 'mode'],
     is: 'REGISTRY_ONLY',
@@ -154,9 +190,9 @@ const PINS: readonly Pin[] = [
   },
   {
     of: 'Istio default',
-    at: [...PILOT, 'env'],
+    at: [...PILOT, 'env', 'PILOT_ENABLE_ALPN_FILTER'],
     is: undefined,
-    why: 'The lab’s variables are for a stock Envoy: with them a proxy of Istio has no request metrics and no ALPN.',
+    why: 'The lab’s, for its stock Envoy: without the filter a proxy of Istio takes HTTP over mTLS for TCP.',
     sets: isProduction,
   },
   {
@@ -234,9 +270,60 @@ const PINS: readonly Pin[] = [
   },
   {
     of: 'Gateway istio-egress/psp-egress',
-    at: ['spec', 'servers', '0', 'tls', 'mode'],
-    is: 'ISTIO_MUTUAL',
+    at: ['spec', 'servers'],
+    is: [
+      {
+        port: { number: 443, name: 'https', protocol: 'HTTPS' },
+        hosts: ['order-management/psp.example.com'],
+        tls: { mode: 'ISTIO_MUTUAL' },
+      },
+    ],
     why: 'Without the caller’s identity the gateway’s policy cannot tell payment-service from anybody.',
+  },
+  {
+    of: 'VirtualService order-management/psp-through-egress',
+    at: ['spec', 'gateways'],
+    is: ['mesh', 'istio-egress/psp-egress'],
+    why: 'Without `mesh` payment-service goes out by itself, in plain text; without the gateway nothing goes out of it.',
+  },
+  {
+    of: 'VirtualService order-management/psp-through-egress',
+    at: ['spec', 'http', '0', 'match'],
+    is: [{ gateways: ['mesh'], port: 80 }],
+    why: 'A route without its gateway also holds at the egress gateway, which then sends to itself.',
+  },
+  {
+    of: 'VirtualService order-management/psp-through-egress',
+    at: ['spec', 'http', '1', 'match'],
+    is: [{ gateways: ['istio-egress/psp-egress'], port: 443 }],
+    why: 'A route without its gateway also holds in the mesh: payment-service goes past the egress gateway.',
+  },
+  {
+    of: 'ServiceEntry order-management/psp',
+    at: ['spec', 'resolution'],
+    is: 'DNS',
+    why: 'Without it the gateway sends to the address that the caller dialled, which is nobody’s.',
+  },
+  {
+    of: 'ServiceEntry order-management/psp',
+    at: ['spec', 'location'],
+    is: 'MESH_EXTERNAL',
+    why: 'Inside of the mesh the proxies would offer mTLS to a host that has no proxy.',
+  },
+  {
+    of: 'ServiceEntry order-management/psp',
+    at: ['spec', 'ports'],
+    is: [
+      { number: 80, name: 'http', protocol: 'HTTP' },
+      { number: 443, name: 'https', protocol: 'HTTPS' },
+    ],
+    why: 'By port 80 payment-service speaks HTTP, which its proxy can route; by 443 the gateway goes out.',
+  },
+  {
+    of: 'DestinationRule order-management/psp-tls-origination',
+    at: ['spec', 'trafficPolicy', 'portLevelSettings', '0', 'port'],
+    is: { number: 443 },
+    why: 'On another port the gateway speaks plain text to the card processor.',
   },
   {
     of: 'DestinationRule order-management/egressgateway-for-psp',

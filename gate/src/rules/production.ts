@@ -1,6 +1,14 @@
 /** G13: what is for trying out never reaches production. */
 import { kustomizationIn } from '../manifests.ts'
-import { fieldsNamed, idOf, ofKind, podsOf } from '../objects.ts'
+import {
+  fieldsNamed,
+  idOf,
+  ofKind,
+  podsOf,
+  type Selector,
+  selects,
+  variablesOf,
+} from '../objects.ts'
 import { inSets, inTree, isProduction, type Rule } from '../rule.ts'
 import { leastReplicas } from '../scale.ts'
 
@@ -17,6 +25,12 @@ const TEST_ONLY = [
 
 /** A port where traces are read. */
 const READER_PORT = '16686'
+
+interface Constraint {
+  readonly topologyKey: string
+  readonly whenUnsatisfiable: string
+  readonly labelSelector: Selector
+}
 
 export const productionRules: readonly Rule[] = [
   inTree({
@@ -43,11 +57,10 @@ export const productionRules: readonly Rule[] = [
     mend: 'Remove the variable; the image has its own.',
     sets: isProduction,
     subjects: podsOf,
-    wrong: ({ id, spec }) =>
-      fieldsNamed('env', spec, 'spec.template.spec')
-        .flatMap(({ value }) => value as readonly { name: string }[])
+    wrong: (pods) =>
+      variablesOf(pods)
         .filter(({ name }) => name === 'NODE_OPTIONS' || name.startsWith('APP_FAULTS'))
-        .map(({ name }) => `${id}: env has ${name}`),
+        .map(({ name }) => `${pods.id}: env has ${name}`),
   }),
   inSets({
     gate: 'G13',
@@ -105,15 +118,10 @@ export const productionRules: readonly Rule[] = [
     mend: 'env DEPLOYMENT: production',
     sets: isProduction,
     subjects: (set) =>
-      podsOf(set).flatMap(({ id, spec }) =>
-        (
-          spec.containers as readonly {
-            name: string
-            env?: readonly { name: string; value?: string }[]
-          }[]
-        )
-          .flatMap(({ env = [] }) => env.filter(({ name }) => name === 'DEPLOYMENT'))
-          .map(({ value }) => ({ id, value })),
+      podsOf(set).flatMap((pods) =>
+        variablesOf(pods)
+          .filter(({ name }) => name === 'DEPLOYMENT')
+          .map(({ value }) => ({ id: pods.id, value })),
       ),
     wrong: ({ id, value }) => (value === 'production' ? [] : [`${id}: env DEPLOYMENT is ${value}`]),
   }),
@@ -158,13 +166,19 @@ export const productionRules: readonly Rule[] = [
     subjects: (set) =>
       podsOf(set).filter(({ spec }) => spec.topologySpreadConstraints !== undefined),
     wrong(pods, set) {
-      const { id, spec } = pods
+      const { id, spec, labels } = pods
       const least = leastReplicas(set, pods)
-      const loose = (
-        spec.topologySpreadConstraints as readonly { whenUnsatisfiable: string }[]
-      ).filter(({ whenUnsatisfiable }) => whenUnsatisfiable !== 'DoNotSchedule')
+      const constraints = spec.topologySpreadConstraints as readonly Constraint[]
       return [
-        ...loose.map(() => `${id}: topologySpreadConstraints has ScheduleAnyway`),
+        ...constraints
+          .filter(({ whenUnsatisfiable }) => whenUnsatisfiable !== 'DoNotSchedule')
+          .map(() => `${id}: topologySpreadConstraints has ScheduleAnyway`),
+        ...constraints
+          .filter(({ topologyKey, labelSelector: { matchLabels = {} } }) => {
+            const counts = Object.keys(matchLabels).length > 0 && selects({ matchLabels }, labels)
+            return topologyKey !== 'kubernetes.io/hostname' || !counts
+          })
+          .map(() => `${id}: topologySpreadConstraints does not count its own pods on each node`),
         ...(least >= 2 ? [] : [`${id}: ${least} replica`]),
       ]
     },

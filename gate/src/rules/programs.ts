@@ -2,7 +2,7 @@
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import { hostsOf } from '../hosts.ts'
 import type { ManifestSet } from '../manifests.ts'
-import { fieldsNamed, idOf, ofKind, type Pods, podsOf } from '../objects.ts'
+import { fieldsNamed, idOf, ofKind, type Pods, podsOf, secretsOf, variablesOf } from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
 
 interface Told {
@@ -16,12 +16,10 @@ interface Told {
 
 const URL_VALUE = /^\w+:\/\/(?:[^@/]*@)?([\w.-]+)(?::(\d+))?(?:\/|$)/
 
-/** Every variable of a container that is a URL. */
-function urlsOf({ id, namespace, spec }: Pods): readonly Told[] {
-  const variables = fieldsNamed('env', spec.containers).flatMap(
-    ({ value }) => value as readonly { readonly name: string; readonly value?: string }[],
-  )
-  return variables.flatMap(({ name, value = '' }) => {
+/** Every variable that is a URL. */
+function urlsOf(pods: Pods): readonly Told[] {
+  const { id, namespace } = pods
+  return variablesOf(pods).flatMap(({ name, value = '' }) => {
     const [, host, port] = URL_VALUE.exec(value) ?? []
     if (host === undefined) return []
     return [
@@ -38,23 +36,6 @@ function fullName({ host, namespace }: Told): string {
 interface Reading {
   readonly id: string
   readonly secret: string
-}
-
-interface SecretVolume {
-  readonly secret?: { readonly secretName: string }
-  readonly projected?: {
-    readonly sources: readonly { readonly secret?: { readonly name: string } }[]
-  }
-}
-
-export function secretsOf({ spec }: Pods): readonly string[] {
-  const volumes: readonly SecretVolume[] = spec.volumes ?? []
-  return volumes.flatMap(({ secret, projected }) => [
-    ...(secret === undefined ? [] : [secret.secretName]),
-    ...(projected?.sources ?? []).flatMap((source) =>
-      source.secret === undefined ? [] : [source.secret.name],
-    ),
-  ])
 }
 
 function readingsOf(set: ManifestSet): readonly Reading[] {

@@ -4,6 +4,7 @@ import { objectsIn } from '../files.ts'
 import { hostsOf } from '../hosts.ts'
 import type { ManifestSet } from '../manifests.ts'
 import {
+  differences,
   fieldsNamed,
   findObject,
   idOf,
@@ -18,8 +19,8 @@ import { inSets, inTree, type Rule } from '../rule.ts'
 const ROOT_NAMESPACE = 'istio-system'
 
 /** Made by the control plane's charts, not by a manifest. */
-const OUTSIDE: readonly Pick<Pods, 'id' | 'namespace' | 'labels'>[] = [
-  { id: 'istiod', namespace: 'istio-system', labels: { app: 'istiod', istio: 'pilot' } },
+const OUTSIDE: readonly Pick<Pods, 'namespace' | 'labels'>[] = [
+  { namespace: 'istio-system', labels: { app: 'istiod', istio: 'pilot' } },
 ]
 
 interface Selecting {
@@ -40,6 +41,9 @@ const SELECTORS: Readonly<
   Gateway: ({ selector }) => selector && { matchLabels: selector },
   NetworkPolicy: ({ podSelector }) => podSelector,
   PodDisruptionBudget: ({ selector }) => selector,
+  Service: ({ selector }) => selector && { matchLabels: selector },
+  Deployment: ({ selector }) => selector,
+  StatefulSet: ({ selector }) => selector,
 }
 
 function selectingOf(set: ManifestSet): readonly Selecting[] {
@@ -64,26 +68,20 @@ function providersOf(set: ManifestSet): readonly { readonly name: string }[] {
 
 const EXAMPLE = 'istio-config/multi-tenant-isolation.yaml'
 
-const ISOLATING = [
-  'PeerAuthentication',
-  'AuthorizationPolicy',
-  'Sidecar',
-  'NetworkPolicy',
-  'ResourceQuota',
-] as const
+const TENANTS = ['tenant-a', 'tenant-b'] as const
 
 export const referenceRules: readonly Rule[] = [
   inSets({
     gate: 'G7',
     name: 'every selector selects pods of its namespace',
-    why: 'A policy that selects nothing is accepted and guards nothing.',
+    why: 'A selector that selects nothing is accepted and guards nothing; an empty one selects everything.',
     mend: 'The pods’ own label, and the namespace where they run.',
     subjects: selectingOf,
     wrong({ id, namespace, selector }, set) {
       const { matchLabels = {}, matchExpressions = [] } = selector
-      if (Object.keys(matchLabels).length === 0 && matchExpressions.length === 0) return []
-      return podsSelected([...podsOf(set), ...(OUTSIDE as readonly Pods[])], namespace, selector)
-        .length > 0
+      if (Object.keys(matchLabels).length === 0 && matchExpressions.length === 0)
+        return id.startsWith('NetworkPolicy ') ? [] : [`${id}: its selector is empty`]
+      return podsSelected([...podsOf(set), ...OUTSIDE], namespace, selector).length > 0
         ? []
         : [`${id}: its selector ${JSON.stringify(selector)} selects no pods in ${namespace}`]
     },
@@ -160,6 +158,24 @@ export const referenceRules: readonly Rule[] = [
   }),
   inSets({
     gate: 'G7',
+    name: 'every binding gives a role that is there to an account that is there',
+    why: 'The API server accepts a binding to nothing; whoever needs the role is refused later, in its own log.',
+    mend: 'The names of the role and of the ServiceAccount.',
+    subjects: (set) => ofKind(set, 'RoleBinding', 'ClusterRoleBinding'),
+    wrong(binding, set) {
+      const { namespace } = binding.metadata
+      const { kind, name } = binding['roleRef']
+      const role = kind === 'Role' ? `Role ${namespace}/${name}` : `ClusterRole ${name}`
+      const accounts = (binding['subjects'] as readonly { name: string; namespace: string }[]).map(
+        (subject) => `ServiceAccount ${subject.namespace}/${subject.name}`,
+      )
+      return [role, ...accounts]
+        .filter((id) => findObject(set, id) === undefined)
+        .map((id) => `${idOf(binding)}: ${id} is not there`)
+    },
+  }),
+  inSets({
+    gate: 'G7',
     name: 'every provider that a Telemetry names is declared',
     why: 'The webhook accepts any name, and there are no traces, without a word.',
     mend: 'Its name in spec.values.meshConfig.extensionProviders of istio.yaml.',
@@ -230,18 +246,39 @@ export const referenceRules: readonly Rule[] = [
     gate: 'G7',
     name: 'every tenant of the example has all that isolates it',
     why: 'A namespace and mTLS isolate nothing: a neighbour’s pod has a certificate of the mesh, too.',
-    mend: 'For each namespace a PeerAuthentication, AuthorizationPolicy, Sidecar, NetworkPolicy and ResourceQuota.',
-    subjects: ({ files }) => {
+    mend: 'For each an injected Namespace, and in it PeerAuthentication STRICT, an AuthorizationPolicy for itself alone, Sidecar, NetworkPolicy both ways, ResourceQuota.',
+    subjects: () => TENANTS,
+    wrong(tenant, { files }) {
       const file = files.get(EXAMPLE)
       const objects = file === undefined ? [] : objectsIn(file)
-      return ofKind({ objects }, 'Namespace').map(({ metadata }) => ({
-        tenant: metadata.name,
-        objects,
-      }))
+      const [namespace] = objects.filter(
+        ({ kind, metadata }) => kind === 'Namespace' && metadata.name === tenant,
+      )
+      const specOf = (kind: string) =>
+        objects.find((object) => object.kind === kind && object.metadata.namespace === tenant)?.[
+          'spec'
+        ]
+      return [
+        ...differences(
+          'Namespace istio-injection',
+          namespace?.metadata.labels?.['istio-injection'],
+          'enabled',
+        ),
+        ...differences('PeerAuthentication', specOf('PeerAuthentication'), {
+          mtls: { mode: 'STRICT' },
+        }),
+        ...differences('AuthorizationPolicy rules', specOf('AuthorizationPolicy')?.rules, [
+          { from: [{ source: { namespaces: [tenant] } }] },
+        ]),
+        ...differences('NetworkPolicy policyTypes', specOf('NetworkPolicy')?.policyTypes, [
+          'Ingress',
+          'Egress',
+        ]),
+        ...differences('NetworkPolicy podSelector', specOf('NetworkPolicy')?.podSelector, {}),
+        ...['Sidecar', 'ResourceQuota']
+          .filter((kind) => specOf(kind) === undefined)
+          .map((kind) => `${kind} is missing`),
+      ].map((what) => ({ where: EXAMPLE, what: `${tenant}: ${what}` }))
     },
-    wrong: ({ tenant, objects }) =>
-      ISOLATING.filter(
-        (kind) => !ofKind({ objects }, kind).some(({ metadata }) => metadata.namespace === tenant),
-      ).map((kind) => ({ where: EXAMPLE, what: `Namespace ${tenant} has no ${kind}` })),
   }),
 ]

@@ -2,7 +2,7 @@
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
 import { meshPods } from '../mesh.ts'
-import { findObject, idOf, ofKind, type Pods, podsOf, selects } from '../objects.ts'
+import { findObject, idOf, isLasting, ofKind, type Pods, podsOf, selects } from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
 import { leastReplicas, scalersOf } from '../scale.ts'
 
@@ -12,8 +12,6 @@ function budgetsOf(set: ManifestSet, pods: Pods): readonly KubernetesObject[] {
       metadata.namespace === pods.namespace && selects(spec.selector, pods.labels),
   )
 }
-
-const longRunning = ({ owner }: Pods): boolean => owner.kind !== 'Job'
 
 interface Container {
   readonly name: string
@@ -26,7 +24,7 @@ export const replicaRules: readonly Rule[] = [
     name: 'every replicated workload has exactly one disruption budget',
     why: 'Without one, a drain of nodes may take all pods at once; with two for the same pods every eviction fails with 500.',
     mend: 'One PodDisruptionBudget, maxUnavailable 1, whose selector is the pods’ own label.',
-    subjects: (set) => podsOf(set).filter(longRunning),
+    subjects: (set) => podsOf(set).filter(isLasting),
     wrong(pods, set) {
       const budgets = budgetsOf(set, pods)
       const least = leastReplicas(set, pods) > 1 ? 1 : 0
@@ -82,12 +80,12 @@ export const replicaRules: readonly Rule[] = [
     name: 'no two workloads select the same pods',
     why: 'Two Deployments whose selectors overlap adopt and delete each other’s pods.',
     mend: 'Let each select app and version, as the canary does.',
-    subjects: (set) => podsOf(set).filter(longRunning),
+    subjects: (set) => podsOf(set).filter(isLasting),
     wrong: (pods, set) =>
       podsOf(set)
         .filter(
           (other) =>
-            longRunning(other) &&
+            isLasting(other) &&
             other.id !== pods.id &&
             other.namespace === pods.namespace &&
             selects(pods.owner['spec'].selector, other.labels),
@@ -99,7 +97,7 @@ export const replicaRules: readonly Rule[] = [
     name: 'every workload selects its own pods',
     why: 'The API server refuses one that does not, and the rollout ends half-way.',
     mend: 'Make spec.selector.matchLabels a part of spec.template.metadata.labels.',
-    subjects: (set) => podsOf(set).filter(longRunning),
+    subjects: (set) => podsOf(set).filter(isLasting),
     wrong: ({ id, owner, labels }) =>
       selects(owner['spec'].selector, labels)
         ? []

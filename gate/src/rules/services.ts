@@ -3,9 +3,17 @@ import { AUTHZ_MATRIX, type AuthzRow, ORDER_MANAGEMENT } from '@oms/e2e/authz-ma
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
 import { proxyConfigOf } from '../mesh.ts'
-import { idOf, ofKind, type Pods, podsOf, podsSelected, selects } from '../objects.ts'
+import {
+  hasDatabase,
+  idOf,
+  ofKind,
+  type Pods,
+  podsOf,
+  podsSelected,
+  secretsOf,
+  selects,
+} from '../objects.ts'
 import { inSets, type Rule } from '../rule.ts'
-import { secretsOf } from './programs.ts'
 
 function servicesOf(set: ManifestSet): readonly KubernetesObject[] {
   return ofKind(set, 'Service').filter(({ spec }) => spec.selector !== undefined)
@@ -39,16 +47,6 @@ function admitsToDatabase({ policy, callers }: AuthzRow, { namespace, account }:
     typeof callers === 'object' &&
     'principals' in callers &&
     callers.principals.includes(`cluster.local/ns/${namespace}/sa/${account}`)
-  )
-}
-
-interface Container {
-  readonly env?: readonly { readonly name: string }[]
-}
-
-function hasDatabase({ spec }: Pods): boolean {
-  return (spec.containers as readonly Container[]).some(({ env = [] }) =>
-    env.some(({ name }) => name === 'DATABASE_URL'),
   )
 }
 
@@ -165,6 +163,9 @@ export const serviceRules: readonly Rule[] = [
         ...(job.account === `${name}-migrate`
           ? []
           : [`${id}: serviceAccountName is ${job.account}, not ${name}-migrate`]),
+        ...(job.spec.containers[0].args?.includes('migrate')
+          ? []
+          : [`${id}: its args do not say migrate`]),
         ...(secretsOf(job).includes(secret)
           ? []
           : [`${id}: it does not mount the Secret ${secret}`]),
