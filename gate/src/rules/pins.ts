@@ -190,9 +190,9 @@ const PINS: readonly Pin[] = [
   },
   {
     of: 'Istio default',
-    at: [...PILOT, 'env', 'PILOT_ENABLE_ALPN_FILTER'],
-    is: undefined,
-    why: 'The lab’s, for its stock Envoy: without the filter a proxy of Istio takes HTTP over mTLS for TCP.',
+    at: [...PILOT, 'env'],
+    is: { BLOCKED_CIDRS_IN_JWKS_URIS: '127.0.0.0/8,::1/128,169.254.0.0/16,fe80::/10' },
+    why: 'istiod fetches whatever a jwksUri names, a cloud’s metadata too. The lab’s variables are for a stock Envoy: a proxy of Istio has no request metrics with them.',
     sets: isProduction,
   },
   {
