@@ -22,6 +22,12 @@ export const kustomizeCopies: readonly BrokenCopy[] = [
     says: /no kustomization has it/,
   },
   {
+    mistake: 'a base that a patch changes',
+    gate: 'G1',
+    breaks: [rewrite('apps/kustomization.yaml', 'resources:\n', 'patches: []\nresources:\n')],
+    says: /patches is there/,
+  },
+  {
     mistake: 'a component takes a file from outside of its folder',
     gate: 'G1',
     breaks: [

@@ -13,6 +13,9 @@ import { inSets, inTree, type Rule } from '../rule.ts'
 const LISTED_NOWHERE =
   /(^|\/)(kustomization|application)\.yaml$|^istio-config\/multi-tenant-isolation\.yaml$|\.test\.yaml$/
 
+/** What changes no resource that is listed, but for a label of its own. */
+const PLAIN: readonly string[] = ['apiVersion', 'kind', 'resources', 'configMapGenerator', 'labels']
+
 interface Placed {
   readonly folder: string
   readonly kustomization: Kustomization
@@ -129,6 +132,18 @@ export const kustomizeRules: readonly Rule[] = [
           what: `${path} is outside of ${each.folder}`,
         })),
     ],
+  }),
+  inTree({
+    gate: 'G1',
+    name: 'the base needs no kustomize to be read',
+    why: 'What the resources say is then what is deployed, for a reader, for kubectl and for most rules of this gate.',
+    mend: 'Write it into the resource itself; patches are for overlays and components.',
+    subjects: (tree) =>
+      placed(tree).filter(({ folder }) => !/^(components|overlays)\//.test(folder)),
+    wrong: ({ folder, kustomization }) =>
+      Object.keys(kustomization)
+        .filter((field) => !PLAIN.includes(field))
+        .map((field) => ({ where: `${folder}/kustomization.yaml`, what: `${field} is there` })),
   }),
   inTree({
     gate: 'G1',
