@@ -276,7 +276,13 @@ export const pinCopies: readonly BrokenCopy[] = [
     mistake: 'variables for another Envoy',
     gate: 'G6',
     breaks: [set(ISTIO, '/spec/values/pilot/env', { PILOT_ENABLE_ALPN_FILTER: 'false' })],
-    says: /spec\.values\.pilot\.env is .*, it must not be there/,
+    says: /spec\.values\.pilot\.env\.PILOT_ENABLE_ALPN_FILTER/,
+  },
+  {
+    mistake: 'keys of tokens from a cloud’s metadata',
+    gate: 'G6',
+    breaks: [set(ISTIO, '/spec/values/pilot/env/BLOCKED_CIDRS_IN_JWKS_URIS', '127.0.0.0/8')],
+    says: /BLOCKED_CIDRS_IN_JWKS_URIS is "127\.0\.0\.0\/8"/,
   },
   {
     mistake: 'no request metrics',

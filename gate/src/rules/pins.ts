@@ -155,8 +155,8 @@ const PINS: readonly Pin[] = [
   {
     of: 'Istio default',
     at: [...PILOT, 'env'],
-    is: undefined,
-    why: 'The lab’s variables are for a stock Envoy: with them a proxy of Istio has no request metrics and no ALPN.',
+    is: { BLOCKED_CIDRS_IN_JWKS_URIS: '127.0.0.0/8,::1/128,169.254.0.0/16,fe80::/10' },
+    why: 'istiod fetches whatever a jwksUri names, a cloud’s metadata too. The lab’s variables are for a stock Envoy: a proxy of Istio has no request metrics with them.',
     sets: isProduction,
   },
   {
