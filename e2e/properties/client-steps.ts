@@ -45,6 +45,8 @@ async function place(
 ): Promise<void> {
   const content = { lines, token }
   const request = { tenant, key, ...content }
+  // Else the passes that its own charge may need would take up what the orders before it left.
+  await standStill(real, model, undefined)
   await driven(real, model, ways, content, () => real.world.client.place(request), {
     model({ body }) {
       const order = accept(model, tenant, key, String(body['order_id']), content)
@@ -75,6 +77,7 @@ export const CLIENT_STEPS = {
       const place = (of: typeof lines) => real.world.client.place({ ...request, lines: of })
       // Lines count as a set.
       const act = () => Promise.all([place(lines), place(lines.toReversed())])
+      await standStill(real, model, undefined)
       await driven(real, model, ALL_UP, { lines, token }, act, {
         model([{ body }]) {
           const order = accept(model, request.tenant, key, String(body['order_id']), {
