@@ -108,4 +108,18 @@ export const networkCopies: readonly BrokenCopy[] = [
     breaks: [set('NetworkPolicy order-management/payment-service', '/spec/ingress/0/from', [])],
     says: /payment-service: spec\.ingress\[0\] has no peers/,
   },
+  {
+    mistake: 'DNS by TCP only',
+    gate: 'G4',
+    breaks: [unset(EVERY_POD, '/spec/egress/0/ports/0/protocol')],
+    says: /payment-service → DNS:53\/UDP: no Egress rule/,
+  },
+  {
+    mistake: 'a way out that leads back in',
+    gate: 'G4',
+    breaks: [
+      unset('NetworkPolicy istio-egress/istio-egressgateway', '/spec/egress/0/to/0/ipBlock/except'),
+    ],
+    says: /istio-egressgateway: spec\.egress\[0\]\.to\[0\]\.ipBlock\.except lacks 10\.0\.0\.0\/8/,
+  },
 ]

@@ -1,9 +1,19 @@
-/** G4: NetworkPolicies, worked out pod by pod and compared with the authorization matrix. */
+/** G4: NetworkPolicies open what the authorization matrix and the mesh need, and nothing else. */
 import { AUTHZ_MATRIX, type AuthzRow, ORDER_MANAGEMENT } from '@oms/e2e/authz-matrix'
-import type { KubernetesObject } from '@oms/lab/kubectl'
 import type { ManifestSet } from '../manifests.ts'
 import { meshPods } from '../mesh.ts'
 import {
+  DNS,
+  type Edge,
+  type Entry,
+  INTERNET,
+  ISTIOD,
+  isOpen,
+  policiesFor,
+  STRANGER,
+} from '../network.ts'
+import {
+  fieldsNamed,
   hasDatabase,
   idOf,
   ofKind,
@@ -11,98 +21,8 @@ import {
   podsOf,
   podsSelected,
   type Selector,
-  selects,
 } from '../objects.ts'
 import { inSets, isProduction, type Rule } from '../rule.ts'
-
-/** One end of a connection: pods of the set, or what others bring (istiod, the cluster's DNS). */
-interface End {
-  readonly id: string
-  readonly namespace: string
-  readonly labels: Readonly<Record<string, string>>
-}
-
-const ISTIOD: End = { id: 'istiod', namespace: 'istio-system', labels: { app: 'istiod' } }
-const DNS: End = { id: 'DNS', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } }
-/** By way of an address block. */
-const INTERNET: End = { id: 'the internet', namespace: '', labels: {} }
-/** Nobody's pod: whatever is open to it is open to everyone. */
-const STRANGER: End = { id: 'a pod of another namespace', namespace: 'oms-probe', labels: {} }
-
-interface Peer {
-  readonly namespaceSelector?: Selector
-  readonly podSelector?: Selector
-  readonly ipBlock?: { readonly cidr: string }
-}
-
-interface Entry {
-  readonly from?: readonly Peer[]
-  readonly to?: readonly Peer[]
-  readonly ports?: readonly { readonly port?: number | string }[]
-}
-
-interface Edge {
-  readonly from: End
-  readonly to: End
-  /** Of the container. */
-  readonly port: number
-}
-
-function policiesFor(
-  set: ManifestSet,
-  end: End,
-  direction: 'Ingress' | 'Egress',
-): readonly KubernetesObject[] {
-  return ofKind(set, 'NetworkPolicy').filter(
-    ({ metadata, spec }) =>
-      metadata.namespace === end.namespace &&
-      selects(spec.podSelector, end.labels) &&
-      typesOf(spec).includes(direction),
-  )
-}
-
-/** As the API fills them in. */
-function typesOf({ policyTypes, egress }: KubernetesObject['spec']): readonly string[] {
-  return policyTypes ?? (egress === undefined ? ['Ingress'] : ['Ingress', 'Egress'])
-}
-
-/** None, or an empty list: everyone. */
-function admits(peers: readonly Peer[] = [], end: End, policyNamespace: string): boolean {
-  if (peers.length === 0) return true
-  return peers.some(({ namespaceSelector, podSelector = {}, ipBlock }) => {
-    if (ipBlock !== undefined) return end === INTERNET
-    const near = namespaceSelector === undefined && end.namespace === policyNamespace
-    const named = { 'kubernetes.io/metadata.name': end.namespace }
-    const there = near || (namespaceSelector !== undefined && selects(namespaceSelector, named))
-    return there && selects(podSelector, end.labels)
-  })
-}
-
-function hasPort({ ports }: Entry, port: number): boolean {
-  return ports === undefined || ports.some((each) => each.port === undefined || each.port === port)
-}
-
-/** What the policies of one end say; undefined: none selects it, so that everything is open there. */
-function isOpen(
-  set: ManifestSet,
-  direction: 'Ingress' | 'Egress',
-  { from, to, port }: Edge,
-): boolean | undefined {
-  const [own, other] = direction === 'Ingress' ? [to, from] : [from, to]
-  const policies = policiesFor(set, own, direction)
-  if (policies.length === 0) return undefined
-  return policies.some(({ metadata, spec }) =>
-    ((spec[direction.toLowerCase()] ?? []) as readonly Entry[]).some(
-      (entry) =>
-        hasPort(entry, port) &&
-        admits(
-          direction === 'Ingress' ? entry.from : entry.to,
-          other,
-          metadata.namespace as string,
-        ),
-    ),
-  )
-}
 
 /** 8080 is where the applications listen, 8443 where the gateways do. */
 function portsOf({ may = [], callee }: AuthzRow): readonly number[] {
@@ -145,6 +65,7 @@ function meshEdges(set: ManifestSet): readonly Edge[] {
   const jaeger = pods.filter(({ namespace }) => namespace === 'jaeger')
   const injected = meshPods(set)
   return injected.flatMap((end) => [
+    { from: end, to: DNS, port: 53, protocol: 'UDP' },
     { from: end, to: DNS, port: 53 },
     { from: end, to: ISTIOD, port: 15_012 },
     ...jaeger.filter(({ id }) => id !== end.id).map((to) => ({ from: end, to, port: 9411 })),
@@ -164,7 +85,9 @@ function conceivableEdges(set: ManifestSet): readonly Edge[] {
   )
 }
 
-const keyOf = ({ from, to, port }: Edge): string => `${from.id} → ${to.id}:${port}`
+function keyOf({ from, to, port, protocol }: Edge): string {
+  return `${from.id} → ${to.id}:${port}${protocol === undefined ? '' : `/${protocol}`}`
+}
 
 /** Open by design, and not in the matrix: RBAC has no say there. */
 function isKnown({ from, to, port }: Edge): boolean {
@@ -174,6 +97,12 @@ function isKnown({ from, to, port }: Edge): boolean {
     (from.namespace === 'istio-egress' && to.namespace === 'card-processor' && port === 8083)
   )
 }
+
+/** Every address → those that are not of the internet (RFC 1918, RFC 4193). */
+const PRIVATE = {
+  '0.0.0.0/0': ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
+  '::/0': ['fc00::/7'],
+} as const
 
 function isEmpty({ matchLabels = {}, matchExpressions = [] }: Selector): boolean {
   return Object.keys(matchLabels).length === 0 && matchExpressions.length === 0
@@ -256,6 +185,23 @@ export const networkRules: readonly Rule[] = [
               () =>
                 `NetworkPolicy ${namespace}/${name}: spec.egress leads to addresses, not to pods`,
             ),
+  }),
+  inSets({
+    gate: 'G4',
+    name: 'the way out does not lead back in',
+    why: 'All addresses are also those of pods, nodes and of the network beside them: the gateway would be a way around every other policy.',
+    mend: `ipBlock.except: ${PRIVATE['0.0.0.0/0'].join(', ')}; for ::/0 ${PRIVATE['::/0'].join()}.`,
+    subjects: (set) =>
+      ofKind(set, 'NetworkPolicy').flatMap((policy) =>
+        fieldsNamed('ipBlock', policy['spec'], 'spec').map((field) => ({ policy, ...field })),
+      ),
+    wrong({ policy, path, value: { cidr, except = [] } }) {
+      const wanted = PRIVATE[cidr as keyof typeof PRIVATE]
+      if (wanted === undefined) return [`${idOf(policy)}: ${path}.cidr is ${cidr ?? 'missing'}`]
+      return wanted
+        .filter((each) => !except.includes(each))
+        .map((each) => `${idOf(policy)}: ${path}.except lacks ${each}`)
+    },
   }),
   inSets({
     gate: 'G4',
