@@ -49,9 +49,21 @@ export default defineConfig({
         // Not in npm test: brings a lab up and ends it (pnpm verify:lab).
         test: {
           name: 'lab',
-          include: ['lab/test/lab.test.ts'],
+          include: ['lab/test/{lab,documents}.test.ts'],
+          globalSetup: 'lab/test/running.ts',
           testTimeout: 60_000,
+          // One file at a time: they change the same mesh.
+          maxWorkers: 1,
           sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        // After all files of the lab.
+        test: {
+          name: 'lab-end',
+          include: ['lab/test/end.test.ts'],
+          testTimeout: 60_000,
+          sequence: { groupOrder: 4 },
         },
       },
     ],

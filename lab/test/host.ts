@@ -12,6 +12,13 @@ export interface HostState {
   readonly cgroups: readonly string[]
 }
 
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Before running.ts brought the lab up. */
+    hostBefore: HostState
+  }
+}
+
 export async function hostState(): Promise<HostState> {
   const [links, rules] = await Promise.all([
     exec('ip', ['-brief', 'link']),

@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { eachAtMost } from '@oms/e2e/testing'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { run as exec } from '../src/command.ts'
 import { COMPONENTS, LAYERS } from '../src/components.ts'
 import { ROOT } from '../src/folders.ts'
 import { askGateway, type GatewayAnswer } from '../src/gateway.ts'
-import { createKubectl, KUBECONFIG, type Kubectl, parseObjects } from '../src/kubectl.ts'
-import { type Lab, requireLab, STATE_DIR, urlOf } from '../src/lab.ts'
+import { createKubectl, KUBECONFIG, parseObjects } from '../src/kubectl.ts'
+import { requireLab, STATE_DIR, urlOf } from '../src/lab.ts'
 import { isSail } from '../src/mesh.ts'
 import { ORDER, placeTracedOrder, TENANT, TRACED_SERVICES, type TracedOrder } from '../src/order.ts'
 import { signToken } from '../src/token.ts'
@@ -16,28 +16,13 @@ import { requireTools } from '../src/tools.ts'
 import { orphans } from '../src/trace.ts'
 import { lab as run, succeed } from './cli.ts'
 import { allows, EDGES, IDENTITIES, preparePlaces, tellEdge, tryEdges } from './edges.ts'
-import { type HostState, hostState } from './host.ts'
 
-/** 20 minutes: images may have to be built first. */
-const UP_WITHIN_MS = 1_200_000
 const MANY = 1000
 const WIDTH = 8
 const SERVICES = ['order-service', 'payment-service', 'inventory-service'] as const
 
-let before: HostState
-let lab: Lab
-let kubectl: Kubectl
-
-beforeAll(async () => {
-  await run('down')
-  before = await hostState()
-  console.log(await succeed('up'))
-  lab = requireLab()
-  kubectl = createKubectl(requireTools().program('kubernetes', 'kubectl'))
-}, UP_WITHIN_MS)
-afterAll(async () => {
-  await run('down')
-})
+const lab = requireLab()
+const kubectl = createKubectl(requireTools().program('kubernetes', 'kubectl'))
 
 async function place(headers: Readonly<Record<string, string>>): Promise<GatewayAnswer> {
   return askGateway(lab, {
@@ -297,11 +282,4 @@ test('a wrong name is answered with the names there are', async () => {
 test('a second lab of this checkout is refused while this one is up', async () => {
   const { code, stderr } = await run('up')
   expect(`${code} ${stderr}`).toMatch(/^1 The lab is up already/)
-})
-
-test('down leaves no process, mount, interface, rule or cgroup', async () => {
-  const startedAt = performance.now()
-  await succeed('down')
-  console.log(`down took ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
-  expect(await hostState()).toEqual(before)
 })
