@@ -1,4 +1,5 @@
 /** `pnpm lab status`: the lab's doors, and what runs behind them. */
+import { dirname } from 'node:path'
 import { createKubectl, KUBECONFIG, type KubernetesObject } from './kubectl.ts'
 import { type Lab, urlOf } from './lab.ts'
 import { DOOR_NAMES } from './ports.ts'
@@ -6,7 +7,9 @@ import { say } from './progress.ts'
 import { requireTools } from './tools.ts'
 
 export async function tellStatus(lab: Lab): Promise<void> {
-  const kubectl = createKubectl(requireTools().program('kubernetes', 'kubectl'))
+  const tools = requireTools()
+  const programs = [tools.program('kubernetes', 'kubectl'), tools.program('istio', 'istioctl')]
+  const kubectl = createKubectl(programs[0] as string)
   const pods = await kubectl.list('pods', '--all-namespaces')
   const doors = DOOR_NAMES.map((name) => `  ${name.padEnd(11)} ${urlOf(lab, name)}`)
   const namespaces = Map.groupBy(pods, ({ metadata }) => String(metadata.namespace))
@@ -17,7 +20,9 @@ export async function tellStatus(lab: Lab): Promise<void> {
 
 Doors on this machine:
 ${doors.join('\n')}
-  kubeconfig  export KUBECONFIG=${KUBECONFIG}
+
+kubectl and istioctl, for your shell:
+  export KUBECONFIG=${KUBECONFIG} PATH=${programs.map(dirname).join(':')}:$PATH
 
 Pods (ready/all containers):
 ${lines.join('\n')}`)
