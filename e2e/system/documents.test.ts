@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { configSchema as inventoryConfig } from '@oms/inventory/src/config.ts'
 import { configSchema as orderConfig } from '@oms/order/src/config.ts'
@@ -49,9 +49,10 @@ describe('the documents', () => {
   const files = [
     'README.md',
     'CONTRIBUTING.md',
-    'docs/architecture.md',
-    'docs/resilience.md',
-    'docs/security.md',
+    ...readdirSync(join(ROOT, 'docs'))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+    'k8s/README.md',
     'audit/README.md',
     'processor/README.md',
     ...Object.keys(CONFIGS).map((service) => `services/${service}/README.md`),
