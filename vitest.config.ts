@@ -29,7 +29,7 @@ export default defineConfig({
           globalSetup,
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          maxWorkers: 4,
+          maxWorkers: 3,
           // After the unit tests: whole systems and their load would starve them of time.
           sequence: { groupOrder: 1 },
         },

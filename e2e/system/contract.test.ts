@@ -29,8 +29,8 @@ import { createClient, DEMO_LINES } from './client.ts'
 import { createProgram, type Program } from './program.ts'
 import { bundleOf } from './system.ts'
 
-const WARM_UP = 150
-const ORDERS = 500
+const WARM_UP = 100
+const ORDERS = 300
 /** Statistics reach the views late. Milliseconds. */
 const STATISTICS_AFTER_MS = 700
 const DATABASES = ['oms_order', 'oms_payment', 'oms_inventory'] as const
