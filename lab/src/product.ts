@@ -67,8 +67,12 @@ export interface InstallOptions {
 /** 120 s a namespace; the slowest takes twenty where the machine is quiet. */
 export const ROLLED_OUT_WITHIN_MS = 120_000
 
-/** The node's DNS and Istio, without waiting for the node: what is applied starts when it can. */
-export async function installMesh({ kubectl, rendered, step }: InstallOptions): Promise<void> {
+/**
+ * The node's DNS and Istio, without waiting for the node: what is applied starts when it can. Meanwhile what the product
+ * needs of the cluster alone.
+ */
+export async function installMesh(options: InstallOptions): Promise<void> {
+  const { kubectl, rendered, step } = options
   const own = ['coredns.yaml', 'prometheusrules-crd.yaml'].flatMap((file) =>
     parseObjects(readFileSync(join(ROOT, 'lab/manifests', file), 'utf8')),
   )
@@ -76,10 +80,30 @@ export async function installMesh({ kubectl, rendered, step }: InstallOptions): 
   // Names must resolve before a proxy asks: it asks again after a minute only.
   const names = ['Namespace', 'Service'].flatMap((kind) => all.filter((each) => each.kind === kind))
   await kubectl.apply([...own, ...names])
-  await kubectl.apply(rendered.controlPlane)
+  await Promise.all([kubectl.apply(rendered.controlPlane), prepareProduct(options)])
   for (const namespace of ['istio-cni', 'istio-system', 'kube-system'])
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
   step('the node is ready; names resolve; Istio: istiod and the CNI node agent are ready')
+}
+
+async function prepareProduct(options: InstallOptions): Promise<void> {
+  const secrets = await createSecrets()
+  const objects = productOf(options)
+  const plain = objects.filter((object) => !needsIstiod(object))
+  await options.kubectl.apply([...secrets, demoCatalogue(), alertRules(objects), ...plain])
+}
+
+function productOf({ rendered, tags }: InstallOptions): readonly KubernetesObject[] {
+  return LAYERS.flatMap((layer) => objectsOf(rendered, layer, tags))
+}
+
+/** Istio's resources, which it validates, and whatever makes pods, which it injects. */
+function needsIstiod(object: KubernetesObject): boolean {
+  return isIstio(object) || ['Deployment', 'StatefulSet', 'Job'].includes(object.kind)
+}
+
+function isIstio({ apiVersion }: KubernetesObject): boolean {
+  return apiVersion.includes('.istio.io/')
 }
 
 export const PRODUCT_NAMESPACES = [
@@ -93,13 +117,15 @@ export const PRODUCT_NAMESPACES = [
 
 /** Everything at once: the services wait for what they need. */
 export async function installProduct(options: InstallOptions): Promise<void> {
-  const { kubectl, rendered, tags, step } = options
-  const secrets = await createSecrets()
-  const layers = LAYERS.flatMap((layer) => objectsOf(rendered, layer, tags))
+  const { kubectl, step } = options
+  const objects = productOf(options).filter(needsIstiod)
   // The first one takes longest: its database is made.
-  const first = layers.filter(({ metadata }) => metadata.name === 'postgres')
-  const others = layers.filter((object) => !first.includes(object))
-  await kubectl.apply([...secrets, demoCatalogue(), alertRules(layers), ...first, ...others])
+  const first = objects.filter(({ kind }) => kind === 'StatefulSet')
+  const others = objects.filter((object) => !isIstio(object) && !first.includes(object))
+  await Promise.all([
+    kubectl.apply([...first, ...others]),
+    kubectl.apply(objects.filter((object) => isIstio(object))),
+  ])
   for (const namespace of PRODUCT_NAMESPACES)
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
   step('the product: gateway, services, PostgreSQL, card processor, Jaeger, Prometheus are ready')

@@ -54,7 +54,9 @@ export async function up({ install = false, portOffset = 0 }: UpOptions): Promis
   if (runningLab() !== undefined)
     throw new LabError('The lab is up already. Use it, or end it first: pnpm lab down')
   const { tools, tags, store } = await build({ install })
-  const rendered = await renderProduct(tools)
+  const rendering = renderProduct(tools)
+  // Awaited once the node is there; until then its failure has nobody to tell.
+  rendering.catch(() => undefined)
   const { lab, keep } = await startLab({
     toolsDir: tools.dirOf('kubernetes'),
     portOffset,
@@ -66,7 +68,7 @@ export async function up({ install = false, portOffset = 0 }: UpOptions): Promis
     writeTags(tags)
     writeComponents([])
     const kubectl = createKubectl(tools.program('kubernetes', 'kubectl'))
-    const options = { kubectl, rendered, tags, step }
+    const options = { kubectl, rendered: await rendering, tags, step }
     await installMesh(options)
     await installProduct(options)
     await keep()
