@@ -219,6 +219,6 @@ export async function tryEdges(kubectl: Kubectl, who: Identity): Promise<readonl
     '--timeout=120s',
   )
   const verdicts = JSON.parse(await kubectl('logs', ...place, name, '-c', 'probe'))
-  await kubectl('delete', 'pod', ...place, name, '--wait=false')
+  await kubectl('delete', 'pod', ...place, name)
   return verdicts
 }
