@@ -103,15 +103,18 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   const lab = { pid, portOffset }
   writeFileSync(RECORD, JSON.stringify(lab))
   const ready = untilReady(child, onStep)
-  // Awaited below; it may fail before.
-  ready.catch(() => undefined)
-  for (const { target, listening } of doors) {
-    await send(child, { forward: target }, listening)
-    // The other process has it now.
-    listening.close()
+  async function handOver(): Promise<void> {
+    for (const { target, listening } of doors) await send(child, { forward: target }, listening)
+    await send(child, { cgroupRoot: cgroupRootOf(pid) })
+    await ready
   }
-  await send(child, { cgroupRoot: cgroupRootOf(pid) })
-  await ready
+  try {
+    // A process that has died takes no socket, and says nothing of it: only its end does.
+    await Promise.race([handOver(), ready])
+  } finally {
+    // The other process has them, or nobody needs them.
+    for (const { listening } of doors) listening.close()
+  }
   await emptied
   async function keep(): Promise<void> {
     await send(child, { keep: true })
