@@ -1,6 +1,6 @@
 /** `pnpm verify:gate`: every broken copy of the manifests must be refused, with the reason that names its trap. */
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ROOT } from '@oms/lab/folders'
 import { requireTools, type Tools } from '@oms/lab/tools'
@@ -10,6 +10,7 @@ import { treeOf } from '../src/manifests.ts'
 import { renderAll } from '../src/render.ts'
 import type { Rule } from '../src/rule.ts'
 import { RULES } from '../src/rules.ts'
+import { inTurns } from '../src/turns.ts'
 import { BROKEN_COPIES, TOOL_BROKEN_COPIES } from './copies.ts'
 import { broken, type ToolBrokenCopy } from './edits.ts'
 
@@ -60,24 +61,20 @@ async function verify(): Promise<boolean> {
     ...BROKEN_COPIES.map((copy) => ({ copy, rules: plain })),
     ...TOOL_BROKEN_COPIES.map((copy) => ({ copy, rules: byTool })),
   ]
-  let refused = 0
-  const queue = all.values()
-  const workers = Array.from({ length: availableParallelism() }, async () => {
-    for (const { copy, rules } of queue) {
-      const found = await findingsOf(
-        copy,
-        rules.filter(({ gate }) => gate === copy.gate),
-      )
-      const isRefused = found.some((what) => copy.says.test(what))
-      if (isRefused) refused++
-      console.info(
-        `${copy.gate.padEnd(4)}${isRefused ? 'refused   ' : 'NOT REFUSED'} ${copy.mistake}`,
-      )
-      if (!isRefused)
-        console.info(`  It should say ${copy.says}\n  Found: ${found.join('\n') || 'nothing'}`)
-    }
+  const refusals = await inTurns(all, async ({ copy, rules }) => {
+    const found = await findingsOf(
+      copy,
+      rules.filter(({ gate }) => gate === copy.gate),
+    )
+    const isRefused = found.some((what) => copy.says.test(what))
+    console.info(
+      `${copy.gate.padEnd(4)}${isRefused ? 'refused   ' : 'NOT REFUSED'} ${copy.mistake}`,
+    )
+    if (!isRefused)
+      console.info(`  It should say ${copy.says}\n  Found: ${found.join('\n') || 'nothing'}`)
+    return isRefused
   })
-  await Promise.all(workers)
+  const refused = refusals.filter(Boolean).length
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
   console.info(`n = ${all.length} broken copies, ${refused} refused, ${seconds} s`)
   return refused === all.length

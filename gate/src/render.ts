@@ -1,6 +1,6 @@
 /** What kustomize makes of the overlays, and of every component on its base, alone and with each other one. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join, posix, relative } from 'node:path'
 import { exec } from '@oms/lab/command'
 import { COMPONENTS, type Component, LAYERS, type Layer } from '@oms/lab/components'
@@ -9,6 +9,7 @@ import type { Tools } from '@oms/lab/tools'
 import { stringify } from 'yaml'
 import type { Files } from './files.ts'
 import { BASE, kustomizationsOf, type ManifestSet, objectsOf, type Render } from './manifests.ts'
+import { inTurns } from './turns.ts'
 
 /** Component → the layers whose overlays it is for; in the order in which an overlay names them. */
 export const COMPONENT_LAYERS: ReadonlyMap<string, readonly Layer[]> = new Map([
@@ -101,19 +102,6 @@ async function render({ of, path }: Built, tools: Tools): Promise<Render> {
   return code === 0
     ? { of, objects: parseObjects(stdout) }
     : { of, objects: [], error: stderr.replaceAll(path, of).trim() }
-}
-
-async function inTurns<From, To>(
-  from: readonly From[],
-  make: (each: From) => Promise<To>,
-): Promise<readonly To[]> {
-  const queue = from.entries()
-  const made: To[] = []
-  const workers = Array.from({ length: availableParallelism() }, async () => {
-    for (const [index, each] of queue) made[index] = await make(each)
-  })
-  await Promise.all(workers)
-  return made
 }
 
 /** Each overlay as a whole, its layers together, and the base with each component that keeps its promises. */

@@ -5,12 +5,12 @@ import { type Component, componentsOf, LAYERS, needsNewPods } from './components
 import { createKubectl, type KubernetesObject } from './kubectl.ts'
 import { STATE_DIR } from './lab.ts'
 import {
-  objectsOf,
-  PRODUCT_NAMESPACES,
+  productOf,
   type Rendered,
   ROLLED_OUT_WITHIN_MS,
   readTags,
   renderProduct,
+  untilProductReady,
 } from './product.ts'
 import { step } from './progress.ts'
 import { requireTools } from './tools.ts'
@@ -36,13 +36,15 @@ export async function apply(names: readonly string[]): Promise<void> {
     renderProduct(tools, before),
     renderProduct(tools, components),
   ])
-  const wanted = everything(rendered)
-  const known = new Set(wanted.map(keyOf))
-  const left = everything(old).filter((object) => !known.has(keyOf(object)))
+  const wanted = outsideControlPlane(rendered)
+  const known = new Set([...rendered.controlPlane, ...wanted].map(keyOf))
+  const left = [...old.controlPlane, ...outsideControlPlane(old)].filter(
+    (object) => !known.has(keyOf(object)),
+  )
   // It validates what follows, and a changed one begins anew.
   await kubectl.apply(rendered.controlPlane)
   await kubectl.untilRolledOut('istio-system', ROLLED_OUT_WITHIN_MS)
-  await kubectl.apply(wanted.filter((object) => !rendered.controlPlane.includes(object)))
+  await kubectl.apply(wanted)
   writeComponents(components)
   if (left.length > 0) await kubectl.remove(left)
   step(`applied${left.length > 0 ? `, ${left.length} taken away` : ''}`)
@@ -52,19 +54,14 @@ export async function apply(names: readonly string[]): Promise<void> {
   )
   if (changed.some(needsNewPods))
     await kubectl('-n', 'order-management', 'rollout', 'restart', 'deployment')
-  for (const namespace of PRODUCT_NAMESPACES)
-    await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
+  await untilProductReady(kubectl)
   step(`the product is ready, with ${components.join(', ') || 'no component of choice'}`)
 }
 
-function everything(rendered: Rendered): readonly KubernetesObject[] {
-  const tags = readTags()
+function outsideControlPlane(rendered: Rendered): readonly KubernetesObject[] {
   const layers = LAYERS.flatMap((layer) => rendered[layer])
-  return [
-    ...layers.filter(({ kind }) => kind === 'Namespace'),
-    ...rendered.controlPlane,
-    ...LAYERS.flatMap((layer) => objectsOf(rendered, layer, tags)),
-  ]
+  const namespaces = layers.filter(({ kind }) => kind === 'Namespace')
+  return [...namespaces, ...productOf({ rendered, tags: readTags() })]
 }
 
 function keyOf({ apiVersion, kind, metadata: { namespace, name } }: KubernetesObject): string {

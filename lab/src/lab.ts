@@ -106,11 +106,11 @@ export async function startLab(options: StartOptions): Promise<StartedLab> {
   async function handOver(): Promise<void> {
     for (const { target, listening } of doors) await send(child, { forward: target }, listening)
     await send(child, { cgroupRoot: cgroupRootOf(pid) })
-    await ready
   }
   try {
-    // A process that has died takes no socket, and says nothing of it: only its end does.
-    await Promise.race([handOver(), ready])
+    // Not awaited: a process that has died takes no socket, and says nothing of it. Only its end does.
+    void handOver()
+    await ready
   } finally {
     // The other process has them, or nobody needs them.
     for (const { listening } of doors) listening.close()

@@ -93,7 +93,11 @@ async function prepareProduct(options: InstallOptions): Promise<void> {
   await options.kubectl.apply([...secrets, demoCatalogue(), alertRules(objects), ...plain])
 }
 
-function productOf({ rendered, tags }: InstallOptions): readonly KubernetesObject[] {
+/** All layers as they are applied. */
+export function productOf({
+  rendered,
+  tags,
+}: Pick<InstallOptions, 'rendered' | 'tags'>): readonly KubernetesObject[] {
   return LAYERS.flatMap((layer) => objectsOf(rendered, layer, tags))
 }
 
@@ -106,7 +110,7 @@ function isIstio({ apiVersion }: KubernetesObject): boolean {
   return apiVersion.includes('.istio.io/')
 }
 
-export const PRODUCT_NAMESPACES = [
+const PRODUCT_NAMESPACES = [
   'order-management',
   'card-processor',
   'istio-ingress',
@@ -126,9 +130,14 @@ export async function installProduct(options: InstallOptions): Promise<void> {
     kubectl.apply([...first, ...others]),
     kubectl.apply(objects.filter((object) => isIstio(object))),
   ])
+  await untilProductReady(kubectl)
+  step('the product: gateway, services, PostgreSQL, card processor, Jaeger, Prometheus are ready')
+}
+
+/** @throws LabError naming what does not get ready. */
+export async function untilProductReady(kubectl: Kubectl): Promise<void> {
   for (const namespace of PRODUCT_NAMESPACES)
     await kubectl.untilRolledOut(namespace, ROLLED_OUT_WITHIN_MS)
-  step('the product: gateway, services, PostgreSQL, card processor, Jaeger, Prometheus are ready')
 }
 
 /** A layer as it is applied; Sail's own objects have become `controlPlane`. */
