@@ -58,6 +58,17 @@ export default defineConfig({
         },
       },
       {
+        // Not in npm test: shows the mesh's promises on a cluster (pnpm e2e).
+        test: {
+          name: 'proofs',
+          include: ['e2e/proofs/*.test.ts'],
+          // They share probes, and one mesh.
+          isolate: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 5 },
+        },
+      },
+      {
         // After all files of the lab.
         test: {
           name: 'lab-end',

@@ -1,0 +1,124 @@
+/**
+ * Changes to a cluster that can be taken back: each is written down before it is made, in a file that outlives this
+ * process, so that whoever starts next can take back what was left.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  type Api,
+  ApiError,
+  collectionOf,
+  type KubernetesObject,
+  type PatchOperation,
+  pathOf,
+} from './api.ts'
+
+/** How one is taken back, and whose it is. */
+type Entry = { readonly owner: string } & (
+  | { readonly undo: 'delete'; readonly path: string }
+  /** The object as it was. */
+  | { readonly undo: 'restore'; readonly object: KubernetesObject }
+)
+
+export interface Changes {
+  /** Makes one, or takes over one of that name that an earlier run left. */
+  create(object: KubernetesObject): Promise<void>
+  /** @throws Error where there is no such object. */
+  patch(path: string, operations: readonly PatchOperation[]): Promise<void>
+  remove(path: string): Promise<void>
+  /** Takes back the owner's, the last first. @throws AggregateError of what could not be. */
+  undo(): Promise<void>
+}
+
+export interface Journal {
+  changesOf(owner: string): Changes
+  /** Takes back everybody's. */
+  undoAll(): Promise<void>
+}
+
+/** @param path of the file. */
+export function openJournal(api: Api, path: string): Journal {
+  const entries: Entry[] = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : []
+  const write = (): void => writeFileSync(path, JSON.stringify(entries))
+  const note = (entry: Entry): void => {
+    entries.push(entry)
+    write()
+  }
+
+  async function original(path: string): Promise<KubernetesObject> {
+    const object = await api.read(path)
+    if (object === undefined) throw new Error(`There is no ${path} to change.`)
+    return object
+  }
+
+  async function takeBack(entry: Entry): Promise<void> {
+    if (entry.undo === 'delete') return api.remove(entry.path, 0)
+    const { object } = entry
+    const now = await api.read(pathOf(object))
+    if (now === undefined) {
+      const { resourceVersion, uid, managedFields, generation, ...metadata } =
+        object.metadata as Record<string, unknown>
+      const { status, ...rest } = object
+      await api.create({ ...rest, metadata } as KubernetesObject)
+      return
+    }
+    const { metadata } = now
+    const kept = {
+      ...object,
+      metadata: {
+        ...metadata,
+        labels: object.metadata.labels,
+        annotations: object.metadata['annotations' as never],
+      },
+    }
+    await api.text(pathOf(object), { method: 'PUT', body: { ...kept, status: now['status'] } })
+  }
+
+  async function undo(isOurs: (entry: Entry) => boolean): Promise<void> {
+    const failures: Error[] = []
+    for (;;) {
+      const entry = entries.findLast(isOurs)
+      if (entry === undefined) break
+      await takeBack(entry).catch((error: Error) => {
+        if (!isGone(error)) failures.push(new Error(`${tell(entry)}: ${error.message}`))
+      })
+      entries.splice(entries.indexOf(entry), 1)
+      write()
+    }
+    if (failures.length > 0)
+      throw new AggregateError(
+        failures,
+        `Not as it was: ${failures.map(({ message }) => message).join('; ')}`,
+      )
+  }
+
+  function changesOf(owner: string): Changes {
+    return {
+      async create(object) {
+        note({ owner, undo: 'delete', path: pathOf(object) })
+        await api.apply(object)
+      },
+      async patch(at, operations) {
+        note({ owner, undo: 'restore', object: await original(at) })
+        await api.patch(at, operations)
+      },
+      async remove(at) {
+        note({ owner, undo: 'restore', object: await original(at) })
+        await api.remove(at)
+      },
+      undo: () => undo((entry) => entry.owner === owner),
+    }
+  }
+
+  return { changesOf, undoAll: () => undo(() => true) }
+}
+
+/** Its namespace went with it. */
+function isGone(error: Error): boolean {
+  return error instanceof ApiError && error.status === 404
+}
+
+function tell(entry: Entry): string {
+  return entry.undo === 'delete'
+    ? entry.path
+    : `${collectionOf(entry.object)}/${entry.object.metadata.name}`
+}

@@ -1,0 +1,131 @@
+/** A pod's Envoy, read by its administration port: a port-forward that lives as long as the pod. */
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
+import { PortForward } from '@kubernetes/client-node'
+import type { Api, KubernetesObject } from './api.ts'
+
+const ADMIN_PORT = 15_000
+
+/** Counters and gauges; one that was never touched is absent and reads 0. */
+export interface Stats {
+  of(name: string): number
+  /** Sum over the names that match. */
+  sum(pattern: RegExp): number
+  readonly names: readonly string[]
+}
+
+export interface Envoy {
+  readonly pod: string
+  /** @param path as `/clusters`. */
+  get(path: string): Promise<string>
+  stats(): Promise<Stats>
+  /** What `work` adds to the counters. */
+  during<T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly added: Stats }>
+  close(): Promise<void>
+}
+
+export async function openEnvoy(api: Api, pod: KubernetesObject): Promise<Envoy> {
+  const { ask, close } = await forwardPort(api, pod, ADMIN_PORT)
+
+  async function stats(): Promise<Stats> {
+    return statsIn(await ask('/stats'))
+  }
+
+  async function during<T>(work: () => Promise<T>) {
+    const before = await stats()
+    const value = await work()
+    const after = await stats()
+    const difference = (name: string): number => after.of(name) - before.of(name)
+    return {
+      value,
+      added: {
+        of: difference,
+        sum: (pattern: RegExp) =>
+          after.names
+            .filter((name) => pattern.test(name))
+            .reduce((all, name) => all + difference(name), 0),
+        names: after.names,
+      },
+    }
+  }
+
+  return { pod: pod.metadata.name, get: ask, stats, during, close }
+}
+
+function statsIn(text: string): Stats {
+  const values = new Map(
+    text.split('\n').flatMap((line): [string, number][] => {
+      const at = line.lastIndexOf(': ')
+      const value = Number(line.slice(at + 2))
+      return at > 0 && Number.isFinite(value) ? [[line.slice(0, at), value]] : []
+    }),
+  )
+  const names = [...values.keys()]
+  const of = (name: string): number => values.get(name) ?? 0
+  return {
+    of,
+    sum: (pattern) =>
+      names.filter((name) => pattern.test(name)).reduce((all, name) => all + of(name), 0),
+    names,
+  }
+}
+
+export interface Forward {
+  readonly port: number
+  /** GET of the body, whatever the status. */
+  ask(path: string): Promise<string>
+  close(): Promise<void>
+}
+
+/** A port on 127.0.0.1 that leads to a port of the pod's own loopback or address. */
+export async function forwardPort(
+  api: Api,
+  { metadata: { name, namespace } }: KubernetesObject,
+  target: number,
+): Promise<Forward> {
+  const forwarding = new PortForward(api.config)
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    forwarding.portForward(namespace as string, name, [target], socket, null, socket).then(
+      (opened) => {
+        const webSocket = typeof opened === 'function' ? opened() : opened
+        socket.on('close', () => webSocket?.close())
+      },
+      () => socket.destroy(),
+    )
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const agent = new Agent({ keepAlive: true, maxSockets: 2 })
+  return {
+    port,
+    ask: (path) => get({ port, path, agent, of: name }),
+    async close() {
+      agent.destroy()
+      server.close()
+    },
+  }
+}
+
+interface Get {
+  readonly port: number
+  readonly path: string
+  readonly agent: Agent
+  readonly of: string
+}
+
+function get({ port, path, agent, of }: Get): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ host: '127.0.0.1', port, path, agent, timeout: 10_000 }, (answer) => {
+      const chunks: Buffer[] = []
+      answer.on('data', (chunk: Buffer) => chunks.push(chunk))
+      answer.on('error', reject)
+      answer.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')))
+    })
+    asking.on('timeout', () => asking.destroy(new Error(`${of}: no answer to ${path} in 10 s`)))
+    asking.on('error', reject)
+    asking.end()
+  })
+}

@@ -1,0 +1,62 @@
+/** When a change of configuration has reached the proxies. */
+import { type Api, type KubernetesObject, until } from './api.ts'
+import { type Forward, forwardPort } from './envoy.ts'
+import { SYSTEM } from './names.ts'
+import { podsOf } from './pods.ts'
+
+const MONITORING_PORT = 15_014
+/** A push is due 0.1 s after the last change and 10 s after the first. */
+const PUSHED_WITHIN_MS = 15_000
+/** Longer than istiod waits for more changes. */
+const QUIET_MS = 400
+
+export interface Istiod {
+  /** Sum of a metric over its replicas; 0 where it was never touched. @param pattern matches name and labels. */
+  metric(pattern: RegExp): Promise<number>
+  /** Resolves once what `change` did has been pushed to every proxy that it concerns. */
+  pushed(change: () => Promise<unknown>): Promise<void>
+}
+
+export function createIstiod(api: Api): Istiod {
+  const forwards = new Map<string, Promise<Forward>>()
+
+  async function pods(): Promise<readonly KubernetesObject[]> {
+    return podsOf(api, SYSTEM, 'app=istiod')
+  }
+
+  async function metricsOf(pod: KubernetesObject): Promise<string> {
+    const { name } = pod.metadata
+    const known = forwards.get(name) ?? forwardPort(api, pod, MONITORING_PORT)
+    forwards.set(name, known)
+    return (await known).ask('/metrics').catch(() => '')
+  }
+
+  async function metric(pattern: RegExp): Promise<number> {
+    const texts = await Promise.all((await pods()).map(metricsOf))
+    return texts
+      .flatMap((text) => text.split('\n'))
+      .filter((line) => !line.startsWith('#') && pattern.test(line))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+  }
+
+  async function pushed(change: () => Promise<unknown>): Promise<void> {
+    const read = (): Promise<number> => metric(/^pilot_proxy_convergence_time_count/)
+    const before = await read()
+    await change()
+    let last = before
+    let since = performance.now()
+    await until(
+      'the change pushed to the proxies',
+      PUSHED_WITHIN_MS,
+      async () => {
+        const now = await read()
+        if (now !== last) since = performance.now()
+        last = now
+        return now > before && performance.now() - since > QUIET_MS ? true : undefined
+      },
+      100,
+    )
+  }
+
+  return { metric, pushed }
+}

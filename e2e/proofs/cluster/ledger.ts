@@ -1,0 +1,44 @@
+/** The application's own account: one log line a request, of every pod that a selector finds. */
+import type { RequestLogLine } from '@oms/contracts/log'
+import { type Api, until } from './api.ts'
+import { logLines, podsOf } from './pods.ts'
+
+export type Line = RequestLogLine
+
+export interface LedgerOf {
+  readonly namespace: string
+  /** Label selector, as `app=payment-service`. */
+  readonly selector: string
+  readonly container: string
+}
+
+export function ledgerOf(service: string, namespace = 'order-management'): LedgerOf {
+  return { namespace, selector: `app=${service}`, container: service }
+}
+
+/** In order of time. @param sinceMs of Date.now() here; nodes' clocks may be a second off. */
+export async function readLedger(
+  api: Api,
+  { namespace, selector, container }: LedgerOf,
+  sinceMs: number,
+  wanted: (line: Line) => boolean,
+): Promise<readonly Line[]> {
+  const pods = await podsOf(api, namespace, selector)
+  const lines = await Promise.all(pods.map((pod) => logLines(api, pod, container, sinceMs)))
+  return (lines.flat() as unknown as readonly Line[])
+    .filter((line) => line.msg === 'request' && wanted(line))
+    .sort((a, b) => a.time - b.time)
+}
+
+/** Log lines reach the API server within a second. */
+const WRITTEN_WITHIN_MS = 5000
+
+/** Reads until there are `count`, or gives what is there: whoever asks compares. */
+export async function untilLines(count: number, read: () => Promise<readonly Line[]>) {
+  let last: readonly Line[] = []
+  await until('lines', WRITTEN_WITHIN_MS, async () => {
+    last = await read()
+    return last.length >= count ? true : undefined
+  }).catch(() => undefined)
+  return last
+}

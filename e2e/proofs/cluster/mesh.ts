@@ -1,0 +1,226 @@
+/** The cluster as the proofs see it: services with their ledgers and proxies, probes, a way in through the gateway. */
+import { randomUUID } from 'node:crypto'
+import { type Api, createApi, type KubernetesObject } from './api.ts'
+import { type Capabilities, detectCapabilities } from './capabilities.ts'
+import { type Changes, openJournal } from './changes.ts'
+import { type Envoy, openEnvoy } from './envoy.ts'
+import { createIstiod, type Istiod } from './istiod.ts'
+import { type Line, ledgerOf, readLedger } from './ledger.ts'
+import { EXTERNAL, GATEWAY_HOST, INGRESS, OM, PROBES, PSP, type ServiceName } from './names.ts'
+import { logLines, podsOf } from './pods.ts'
+import {
+  type Answer,
+  type Call,
+  createProbe,
+  PROBE_LABEL,
+  type Probe,
+  type ProbeOptions,
+} from './probe.ts'
+import { readTarget, type Target } from './target.ts'
+import { signerOf, type TokenOptions } from './token.ts'
+
+export interface GatewayCall extends Omit<Call, 'url' | 'servername' | 'insecure'> {
+  readonly path: string
+  /** Tenant of the token; none: no token. */
+  readonly tenant?: string
+}
+
+export interface Mesh {
+  readonly api: Api
+  readonly target: Target
+  readonly capabilities: Capabilities
+  readonly changes: Changes
+  readonly istiod: Istiod
+  /** One for each identity, for all proofs that do not mind what it did before. */
+  probe(options: ProbeOptions): Promise<Probe>
+  /** Its proxy has seen nothing yet; gone after the proof. */
+  freshProbe(options: ProbeOptions): Promise<Probe>
+  pods(app: string, namespace?: string): Promise<readonly KubernetesObject[]>
+  /** Of each pod, in the order of `pods`. */
+  envoys(app: string, namespace?: string): Promise<readonly Envoy[]>
+  /** Lines of a service since the proof began. */
+  lines(service: ServiceName | 'probe', wanted: (line: Line) => boolean): Promise<readonly Line[]>
+  gateway(call: GatewayCall): Promise<Answer>
+  gatewayEnvoy(): Promise<Envoy>
+  token(options: TokenOptions): Promise<string>
+  /** Charges or refunds in the card processor's own ledger. */
+  processorLedger(kind: 'charges' | 'refunds', order: OrderName): Promise<readonly ProcessorEntry[]>
+  /** Of a pod's proxy, since the proof began. */
+  accessLog(
+    pod: KubernetesObject,
+    wanted: (line: AccessLine) => boolean,
+  ): Promise<readonly AccessLine[]>
+  /** Takes back what the proof changed, removes its fresh probes. */
+  end(): Promise<void>
+}
+
+export interface OrderName {
+  readonly tenant: string
+  readonly orderId: string
+}
+
+export interface ProcessorEntry {
+  readonly id: string
+  readonly idempotency_key: string
+  readonly status: string
+}
+
+/** A line of Envoy's access log, as Istio writes it in JSON. */
+export interface AccessLine {
+  readonly response_code: number
+  readonly response_flags: string
+  readonly response_code_details: string | null
+  readonly path: string | null
+  readonly duration: number
+  readonly route_name: string | null
+  readonly upstream_cluster: string | null
+  readonly request_id: string | null
+}
+
+/** What all proofs share. */
+interface Connection {
+  /** A new proof begins. */
+  begin(name: string): Mesh
+}
+
+let opened: Promise<Connection> | undefined
+
+/** One for the whole run. */
+export function openMesh(): Promise<Connection> {
+  opened ??= connect(readTarget())
+  return opened
+}
+
+async function connect(target: Target): Promise<Connection> {
+  const api = createApi(target.context, target.kubeconfig)
+  const journal = openJournal(api, target.journal)
+  const { image, deployment } = await productOn(api)
+  const shared = new Map<string, Promise<Probe>>()
+  const proxies = new Map<string, Promise<Envoy>>()
+  const signer = signerOf(target)
+  const spares = new Map<string, Promise<Probe>>()
+  const capabilities = await detectCapabilities(api, target)
+  const istiod = createIstiod(api)
+
+  function probe(options: ProbeOptions): Promise<Probe> {
+    const key = JSON.stringify(options)
+    const known = shared.get(key) ?? createProbe(api, image, options)
+    shared.set(key, known)
+    return known
+  }
+
+  async function proxyOf(pod: KubernetesObject): Promise<Envoy> {
+    const key = `${pod.metadata.namespace}/${pod.metadata.name}`
+    const known = proxies.get(key) ?? openEnvoy(api, pod)
+    proxies.set(key, known)
+    return known
+  }
+
+  const podsFor = (app: string, namespace = OM) => podsOf(api, namespace, `app=${app}`)
+
+  async function gateway({ path, tenant, headers = {}, ...call }: GatewayCall): Promise<Answer> {
+    const outside = await probe({ namespace: EXTERNAL, injected: false })
+    const bearer =
+      tenant === undefined ? {} : { authorization: `Bearer ${await signer({ tenant })}` }
+    return outside.call({
+      ...call,
+      url: `https://istio-ingressgateway.${INGRESS}.svc.cluster.local${path}`,
+      servername: GATEWAY_HOST,
+      insecure: true,
+      headers: { host: GATEWAY_HOST, ...bearer, ...headers },
+    })
+  }
+
+  /** The next one is begun at once: a pod takes seconds to get ready. */
+  async function takeSpare(options: ProbeOptions): Promise<Probe> {
+    const key = JSON.stringify(options)
+    const taken = spares.get(key) ?? createProbe(api, image, options)
+    const next = createProbe(api, image, options)
+    // Whoever takes it is told.
+    next.catch(() => undefined)
+    spares.set(key, next)
+    return taken
+  }
+
+  async function processorLedger(
+    kind: 'charges' | 'refunds',
+    { tenant, orderId }: OrderName,
+  ): Promise<readonly ProcessorEntry[]> {
+    const outside = await probe({ namespace: EXTERNAL, injected: false })
+    const reference = `oms:${deployment}:${tenant}:${orderId}`
+    const query = new URLSearchParams({ merchant_reference: reference })
+    const answer = await outside.call({
+      url: `https://card-processor.${PSP}.svc.cluster.local/v1/${kind}?${query}`,
+      insecure: true,
+    })
+    if (answer.status !== 200)
+      throw new Error(`The card processor: ${answer.status} ${answer.text} ${answer.error}`)
+    return JSON.parse(answer.text).data
+  }
+
+  async function gatewayEnvoy(): Promise<Envoy> {
+    const [pod] = await podsOf(api, INGRESS, 'istio=ingressgateway')
+    if (pod === undefined) throw new Error(`There is no gateway's pod in ${INGRESS}.`)
+    return proxyOf(pod)
+  }
+
+  function begin(name: string): Mesh {
+    const sinceMs = Date.now()
+    const changes = journal.changesOf(name)
+    const fresh: Probe[] = []
+    return {
+      api,
+      target,
+      capabilities,
+      changes,
+      istiod,
+      probe,
+      async freshProbe(options) {
+        const taken = await takeSpare(options)
+        fresh.push(taken)
+        return taken
+      },
+      pods: podsFor,
+      async envoys(app, namespace) {
+        return Promise.all((await podsFor(app, namespace)).map(proxyOf))
+      },
+      lines(service, wanted) {
+        const of =
+          service === 'probe'
+            ? { namespace: PROBES, selector: `app=${PROBE_LABEL}`, container: 'probe' }
+            : ledgerOf(service)
+        return readLedger(api, of, sinceMs, wanted)
+      },
+      async accessLog(pod, wanted) {
+        const lines = await logLines(api, pod, 'istio-proxy', sinceMs)
+        return (lines as unknown as readonly AccessLine[]).filter(wanted)
+      },
+      gateway,
+      gatewayEnvoy,
+      token: signer,
+      processorLedger,
+      async end() {
+        await Promise.all(fresh.map((each) => each.remove()))
+        await changes.undo()
+      },
+    }
+  }
+
+  return { begin }
+}
+
+/** Every image of the product has Node: the probe's program is a ConfigMap's. */
+async function productOn(
+  api: Api,
+): Promise<{ readonly image: string; readonly deployment: string }> {
+  const found = await api.read(`/apis/apps/v1/namespaces/${OM}/deployments/payment-service`)
+  if (found === undefined) throw new Error(`There is no Deployment ${OM}/payment-service.`)
+  const { image, env } = found['spec'].template.spec.containers[0]
+  const { value } = env.find(({ name }: { name: string }) => name === 'DEPLOYMENT')
+  return { image, deployment: value }
+}
+
+/** Ids of an order that nobody else has. */
+export function newOrderId(): string {
+  return randomUUID()
+}
