@@ -66,9 +66,14 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise<void>((resolve) => (onLine = resolve))
 }
 
-const ask = (fault: string | undefined, headers: Record<string, string> = {}) =>
+const ask = (
+  fault: string | undefined,
+  headers: Record<string, string> = {},
+  signal: AbortSignal | null = null,
+) =>
   fetch(`${origin}${path}?x=1`, {
     method: 'POST',
+    signal,
     headers: { ...headers, ...(fault === undefined ? {} : { 'x-oms-fault': fault }) },
   })
 const seen = (): number => lines.filter((line) => line['seen'] === `${path}?x=1`).length
@@ -127,6 +132,14 @@ describe('status', () => {
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(299)
     expect(seen()).toBe(0)
   })
+})
+
+test('whoever hangs up during the delay is told of, and the application does its work', async () => {
+  const asking = ask('delay=300', {}, AbortSignal.timeout(50))
+  await expect(asking).rejects.toThrow('timeout')
+  await until(() => told().length === 1)
+  expect(told()[0]).toMatchObject({ status: 0, aborted: true })
+  await until(() => seen() === 1)
 })
 
 test.each([

@@ -153,6 +153,6 @@ async function requestsTo(envoy: Envoy, ip: string): Promise<number> {
   const clusters = await envoy.get('/clusters')
   const line = clusters
     .split('\n')
-    .find((each) => each.startsWith(`${PAYMENT};::${ip}:`) && each.includes('::rq_total::'))
+    .find((each) => each.startsWith(`${PAYMENT}::${ip}:`) && each.includes('::rq_total::'))
   return Number(line?.split('::').at(-1) ?? 0)
 }

@@ -10,7 +10,6 @@ import {
   JAEGER,
   OM,
   originOf,
-  PROBES,
   statOf,
 } from './cluster/names.ts'
 import { chargeOf, linesOf, PAYMENT, paymentCaller } from './cluster/payment.ts'

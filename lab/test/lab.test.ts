@@ -15,7 +15,6 @@ import { signToken } from '../src/token.ts'
 import { requireTools } from '../src/tools.ts'
 import { orphans } from '../src/trace.ts'
 import { lab as run, succeed } from './cli.ts'
-import { allows, EDGES, IDENTITIES, preparePlaces, tellEdge, tryEdges } from './edges.ts'
 
 const MANY = 1000
 const WIDTH = 8
@@ -161,26 +160,6 @@ describe('the configuration', () => {
     ])
     expect(JSON.parse(stdout)).toEqual([])
   })
-})
-
-describe('who may call whom is what e2e/authz-matrix.ts says', () => {
-  beforeAll(() => preparePlaces(kubectl))
-
-  test.concurrent.each(IDENTITIES)(
-    '$namespace/$account',
-    async (identity) => {
-      const verdicts = await tryEdges(kubectl, identity)
-      expect(verdicts.length).toBe(EDGES.length)
-      const wrong = EDGES.flatMap((edge, at) => {
-        const [may, was] = [allows(identity, edge), verdicts[at]]
-        return may === (was === 'in')
-          ? []
-          : [`${tellEdge(edge)}: ${may ? 'may' : 'may not'}, ${was}`]
-      })
-      expect(wrong).toEqual([])
-    },
-    150_000,
-  )
 })
 
 describe('every pod of the product', () => {

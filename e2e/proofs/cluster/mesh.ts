@@ -38,6 +38,7 @@ export interface Mesh {
   pods(app: string, namespace?: string): Promise<readonly KubernetesObject[]>
   /** Of each pod, in the order of `pods`. */
   envoys(app: string, namespace?: string): Promise<readonly Envoy[]>
+  envoysOf(selector: string, namespace: string): Promise<readonly Envoy[]>
   /** Lines of a service since the proof began. */
   lines(service: ServiceName | 'probe', wanted: (line: Line) => boolean): Promise<readonly Line[]>
   gateway(call: GatewayCall): Promise<Answer>
@@ -116,6 +117,10 @@ async function connect(target: Target): Promise<Connection> {
     return known
   }
 
+  async function envoysOf(selector: string, namespace: string): Promise<readonly Envoy[]> {
+    return Promise.all((await podsOf(api, namespace, selector)).map(proxyOf))
+  }
+
   const podsFor = (app: string, namespace = OM) => podsOf(api, namespace, `app=${app}`)
 
   async function gateway({ path, tenant, headers = {}, ...call }: GatewayCall): Promise<Answer> {
@@ -159,9 +164,9 @@ async function connect(target: Target): Promise<Connection> {
   }
 
   async function gatewayEnvoy(): Promise<Envoy> {
-    const [pod] = await podsOf(api, INGRESS, 'istio=ingressgateway')
-    if (pod === undefined) throw new Error(`There is no gateway's pod in ${INGRESS}.`)
-    return proxyOf(pod)
+    const [envoy] = await envoysOf('istio=ingressgateway', INGRESS)
+    if (envoy === undefined) throw new Error(`There is no gateway's pod in ${INGRESS}.`)
+    return envoy
   }
 
   function begin(name: string): Mesh {
@@ -181,9 +186,8 @@ async function connect(target: Target): Promise<Connection> {
         return taken
       },
       pods: podsFor,
-      async envoys(app, namespace) {
-        return Promise.all((await podsFor(app, namespace)).map(proxyOf))
-      },
+      envoys: (app, namespace = OM) => envoysOf(`app=${app}`, namespace),
+      envoysOf,
       lines(service, wanted) {
         const of =
           service === 'probe'

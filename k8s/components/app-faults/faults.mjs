@@ -61,6 +61,8 @@ async function commit(fault, request, response, handle) {
     await trickle(Number(fault.trickle), request, response)
   } else {
     if (fault.drop === 'after') cutInPlaceOfAnswer(request, response)
+    // Whoever hung up during the delay did so before the application could hear of it: it does its work, but writes no line.
+    if (response.destroyed) tell(request, response, 0)
     handle()
   }
 }
