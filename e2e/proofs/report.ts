@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import type { Block, Entry, Line, ReportDocument, Section, Span, Tone } from '@oms/report/document'
 import { renderHtml } from '@oms/report/html'
 import type { MutantResult, Outcome, ProofResult, ProofRun, Witness } from './result.ts'
-import { countOf, countsInWords, durationInWords, seenInWords, toJson } from './words.ts'
+import {
+  countOf,
+  countsInWords,
+  durationInWords,
+  seenInWords,
+  timeInWords,
+  toJson,
+} from './words.ts'
 
 /** Of the leaves below `spec`: so many are killed by each; `unproven` stand outside of `leaves`. */
 export interface Score {
@@ -41,13 +48,13 @@ export function writeReport(folder: string, run: ProofRun, mutation: Mutation = 
 export function toDocument(run: ProofRun, { mutants = [], score }: Mutation = {}): ReportDocument {
   return {
     title: 'Proofs of the mesh',
-    subtitle: `${run.cluster}, ${run.startedAt}, ${durationInWords(run.durationMs)}`,
+    subtitle: `${run.cluster}, ${timeInWords(run.startedAt)}, ${durationInWords(run.durationMs)}`,
     verdict: verdictOf(run.proofs, mutants),
     facts: [
       ...Object.entries(run.versions),
       ...(score ? [['Leaves killed', scoreInWords(score)] as const] : []),
       ...(mutants.length > 0 ? [['Mutants', mutantsInWords(mutants)] as const] : []),
-      ['Capabilities', capabilities(run)],
+      ...capabilities(run),
     ],
     sections: [
       ...redProofs(run.proofs),
@@ -85,11 +92,13 @@ function mutantsInWords(mutants: readonly MutantResult[]): string {
     .join(', ')
 }
 
-function capabilities({ capabilities }: ProofRun): Line {
-  return Object.entries(capabilities).flatMap(([name, has], index): Span[] => [
-    { text: index === 0 ? '' : ' ' },
-    { text: name, tone: has ? 'good' : 'idle' },
-  ])
+function capabilities({ capabilities }: ProofRun): (readonly [string, string])[] {
+  return [['The cluster has', true] as const, ['It lacks', false] as const]
+    .map(([label, wanted]) => {
+      const names = Object.entries(capabilities).filter(([, has]) => has === wanted)
+      return [label, names.map(([name]) => name).join(', ')] as const
+    })
+    .filter(([, names]) => names !== '')
 }
 
 function redProofs(proofs: readonly ProofResult[]): Section[] {
@@ -180,7 +189,7 @@ function entryOf(proof: ProofResult, mutants: readonly MutantResult[]): Entry {
 }
 
 function summaryOf({ name, promise }: ProofResult): Line {
-  return [{ text: name, mono: true }, '  ', promise]
+  return [{ text: name, mono: true }, ' ', promise]
 }
 
 function reasonOf({ outcome, reason, atAssertion }: ProofResult): Block[] {

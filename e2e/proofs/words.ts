@@ -9,6 +9,11 @@ export function durationInWords(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
 }
 
+/** `2026-01-02 03:04:05 UTC`, of ISO 8601. */
+export function timeInWords(iso: string): string {
+  return iso.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')
+}
+
 /** `41 green, 0 red, 3 not run`. */
 export function countsInWords(proofs: readonly ProofResult[]): string {
   return (['green', 'red', 'not run'] as const)

@@ -81,6 +81,18 @@ describe('the report', () => {
     expect(verdict([]).tone).toBe('bad')
   })
 
+  it('says of what it is: cluster, time, versions, what the cluster has and lacks', () => {
+    expect(DOCUMENT.subtitle).toBe('lab, 2026-01-02 03:04:05 UTC, 6 min 12 s')
+    expect(DOCUMENT.facts).toEqual(
+      expect.arrayContaining([
+        ['Istio', '1.31.0'],
+        ['Mutants', '2 killed, 1 survived, 0 not run'],
+        ['The cluster has', 'istioStats'],
+        ['It lacks', 'kiali'],
+      ]),
+    )
+  })
+
   it('never rounds a score up to all', () => {
     const killed = (score: typeof SCORE) =>
       textOf(

@@ -15,7 +15,7 @@ const BLOCKS: {
   readonly [Kind in Block['kind']]: (block: Extract<Block, { readonly kind: Kind }>) => string
 } = {
   paragraph: ({ text }) => `<p>${renderLine(text)}</p>`,
-  preformatted: ({ text }) => `<pre tabindex="0">${escapeHtml(text)}</pre>`,
+  preformatted: ({ text }) => `<pre>${escapeHtml(text)}</pre>`,
   entries: ({ entries }) => `<div class="entries">\n${entries.map(renderEntry).join('\n')}\n</div>`,
   table: renderTable,
 }
@@ -72,7 +72,7 @@ function renderTable({ caption, columns, rows }: Table): string {
     })
     return `<tr>${cells.join('')}</tr>`
   })
-  return `<div class="scroll" tabindex="0"><table>
+  return `<div class="scroll"><table>
 ${caption === undefined ? '' : `<caption>${escapeHtml(caption)}</caption>\n`}<thead><tr>${head.join('')}</tr></thead>
 <tbody>
 ${body.join('\n')}

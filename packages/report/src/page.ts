@@ -30,20 +30,20 @@ details { border-bottom: 1px solid var(--line); scroll-margin-top: 3.5rem; }
 summary { display: flex; gap: .5rem; align-items: baseline; padding: .22rem .1rem; cursor: pointer; }
 summary:hover { background: var(--panel); }
 summary::before { content: '▸'; color: var(--faint); } details[open] > summary::before { content: '▾'; }
-.what { flex: 1; overflow-wrap: anywhere; } .note { white-space: nowrap; }
+.what { flex: 1; overflow-wrap: anywhere; } .what code { margin-right: .6em; } .note { white-space: nowrap; }
 .inner { margin: .1rem 0 .8rem 1.9rem; }
 .scroll { overflow-x: auto; margin: .4rem 0 .8rem; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; font-size: .85em; }
-th, td { text-align: left; vertical-align: top; font-weight: 400; padding: .18rem .8rem .18rem 0; border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
+th, td { text-align: left; vertical-align: top; font-weight: 400; padding: .18rem .8rem .18rem 0; border-bottom: 1px solid var(--line); overflow-wrap: break-word; max-width: 32rem; }
 thead th { font-size: .85em; font-family: inherit; }
 .right { text-align: right; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .5rem .7rem; overflow-x: auto; margin: .4rem 0; }
 @media print {
   body { max-width: none; padding: 0; font-size: 9pt; }
   .filter, .filter:not([hidden]), summary::before { display: none; }
-  .scroll, pre { overflow: visible; white-space: pre-wrap; }
-  .scroll { white-space: normal; }
+  .scroll, pre { overflow: visible; }
+  pre { white-space: pre-wrap; }
   tr, summary { break-inside: avoid; } h2, summary { break-after: avoid; }
   details::details-content { content-visibility: visible; }
 }
