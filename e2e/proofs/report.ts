@@ -1,17 +1,11 @@
 /** A run of the proofs as a document, and both on the disk: proofs.json, proofs.html. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Block, Entry, Line, ReportDocument, Section, Span, Tone } from '@oms/report/document'
+import type { Block, ReportDocument, Section } from '@oms/report/document'
 import { renderHtml } from '@oms/report/html'
-import type { MutantResult, Outcome, ProofResult, ProofRun, Witness } from './result.ts'
-import {
-  countOf,
-  countsInWords,
-  durationInWords,
-  seenInWords,
-  timeInWords,
-  toJson,
-} from './words.ts'
+import { entryOf, linkTo, mutantTable, reasonOf, summaryOf, witnessTable } from './report-blocks.ts'
+import type { MutantResult, ProofResult, ProofRun } from './result.ts'
+import { countOf, countsInWords, durationInWords, timeInWords, toJson } from './words.ts'
 
 /** Of the leaves below `spec`: so many are killed by each; `unproven` stand outside of `leaves`. */
 export interface Score {
@@ -26,14 +20,6 @@ export interface Score {
 export interface Mutation {
   readonly mutants?: readonly MutantResult[]
   readonly score?: Score
-}
-
-const TONES: Readonly<Record<Outcome | MutantResult['outcome'], Tone>> = {
-  green: 'good',
-  red: 'bad',
-  'not run': 'idle',
-  killed: 'good',
-  survived: 'bad',
 }
 
 /** Gives the path of the page. What stood in the folder by these names is replaced. */
@@ -172,98 +158,6 @@ function alsoBy(proofs: readonly ProofResult[]): Block {
   return { kind: 'paragraph', text: ['Also proven by ', ...links] }
 }
 
-function entryOf(proof: ProofResult, mutants: readonly MutantResult[]): Entry {
-  const { name, fields, outcome, witnesses, durationMs } = proof
-  return {
-    id: name,
-    tone: TONES[outcome],
-    summary: summaryOf(proof),
-    note: outcome === 'not run' ? 'not run' : durationInWords(durationMs),
-    blocks: [
-      ...reasonOf(proof),
-      ...(fields.length === 0 ? [] : [fieldTable(fields)]),
-      ...witnessTable(witnesses),
-      ...mutantTable(mutants.filter(({ kills }) => kills.includes(name))),
-    ],
-  }
-}
-
-function summaryOf({ name, promise }: ProofResult): Line {
-  return [{ text: name, mono: true }, ' ', promise]
-}
-
-function reasonOf({ outcome, reason, atAssertion }: ProofResult): Block[] {
-  if (outcome === 'green') return []
-  const said = reason ?? 'no reason given'
-  if (outcome === 'not run') return [{ kind: 'paragraph', text: `Not run: ${said}` }]
-  const lead = atAssertion ? 'A witness did not say what was expected: ' : 'The proof broke: '
-  return [
-    {
-      kind: 'paragraph',
-      text: [
-        { text: lead, tone: 'bad' },
-        { text: said, mono: true },
-      ],
-    },
-  ]
-}
-
-function fieldTable(fields: readonly string[]): Block {
-  return {
-    kind: 'table',
-    columns: [{ title: 'Proves', mono: true }],
-    rows: fields.map((field) => [field]),
-  }
-}
-
-function witnessTable(witnesses: readonly Witness[]): Block[] {
-  if (witnesses.length === 0) return []
-  return [
-    {
-      kind: 'table',
-      columns: [
-        { title: 'Witness' },
-        { title: 'What' },
-        { title: 'Seen', mono: true },
-        { title: 'Expected', mono: true },
-        { title: 'Agrees' },
-      ],
-      rows: witnesses.map((witness) => [
-        witness.source,
-        witness.what,
-        seenInWords(witness),
-        witness.expected,
-        { text: witness.holds ? 'yes' : 'no', tone: witness.holds ? 'good' : 'bad' },
-      ]),
-    },
-  ]
-}
-
-function mutantTable(mutants: readonly MutantResult[]): Block[] {
-  if (mutants.length === 0) return []
-  return [
-    {
-      kind: 'table',
-      columns: [
-        { title: 'Mutant', mono: true },
-        { title: 'Target', mono: true },
-        { title: 'Change', mono: true },
-        { title: 'Must be noticed by' },
-        { title: 'Outcome' },
-        { title: 'Took', mono: true, right: true },
-      ],
-      rows: mutants.map(({ id, target, change, via, kills, outcome, reason, durationMs }) => [
-        id,
-        target,
-        change,
-        [via, ...(kills.length > 0 ? [': ', { text: kills.join(', '), mono: true }] : [])],
-        [{ text: outcome, tone: TONES[outcome] }, reason === undefined ? '' : `: ${reason}`],
-        durationInWords(durationMs),
-      ]),
-    },
-  ]
-}
-
 function otherMutants(proofs: readonly ProofResult[], mutants: readonly MutantResult[]): Section[] {
   const names = new Set(proofs.map(({ name }) => name))
   const others = mutants.filter(({ kills }) => !kills.some((name) => names.has(name)))
@@ -278,8 +172,4 @@ function sectionOf(
   blocks: () => readonly Block[],
 ): Section[] {
   return subjects.length === 0 ? [] : [{ title, blocks: blocks() }]
-}
-
-function linkTo(name: string, text = name): Span {
-  return { text, mono: text === name, href: `#${name}` }
 }

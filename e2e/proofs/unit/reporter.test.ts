@@ -9,6 +9,8 @@ import { durationInWords } from '../words.ts'
 import { GREEN, RED } from './invented.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
+/** Of a vitest that starts beside the whole of `npm test`. */
+const WITHIN_MS = 60_000
 
 /** Vitest on the files of `fixture/`, as from a shell without a terminal. */
 function runFixture(...args: readonly string[]) {
@@ -23,6 +25,7 @@ function runFixture(...args: readonly string[]) {
       cwd: ROOT,
       env: { ...Object.fromEntries(own), RESULTS: results, NO_COLOR: '1' },
       encoding: 'utf8',
+      timeout: WITHIN_MS,
     },
   )
   const { proofs } = JSON.parse(readFileSync(results, 'utf8'))
@@ -33,7 +36,7 @@ function runFixture(...args: readonly string[]) {
 describe('a run without a terminal', () => {
   let run: ReturnType<typeof runFixture>
   beforeAll(() => {
-    run = runFixture()
+    run = runFixture('--exclude', 'killed*')
   })
 
   it('prints a line a proof, what speaks against a red one, and nothing else', () => {
@@ -83,7 +86,24 @@ describe('a run without a terminal', () => {
   })
 })
 
-describe('a run of the proofs of one name', () => {
+describe('a run whose workers die', { timeout: WITHIN_MS }, () => {
+  it('names the file and the proof that did not end, and is red', () => {
+    const { proofs, status } = runFixture('killed')
+    const outcomes = proofs.map(({ name, outcome, reason }: typeof RED) => [name, outcome, reason])
+    expect(outcomes).toHaveLength(4)
+    expect(outcomes).toEqual(
+      expect.arrayContaining([
+        ['killed-early.proof.ts', 'not run', 'the run ended before it'],
+        ['killed.amid', 'not run', 'the run ended before it'],
+        ['unhandled.1', 'red', '[vitest-pool]: Worker forks emitted error.'],
+        ['unhandled.2', 'red', '[vitest-pool]: Worker forks emitted error.'],
+      ]),
+    )
+    expect(status).toBe(1)
+  })
+})
+
+describe('a run of the proofs of one name', { timeout: WITHIN_MS }, () => {
   it('is silent about the others, and red for a witness that nobody listened to', () => {
     const { proofs, status, stdout } = runFixture('outcomes', '-t', 'retry.deaf')
     expect(proofs.map(({ name }: typeof RED) => name)).toEqual(['retry.deaf'])
