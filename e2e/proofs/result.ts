@@ -25,7 +25,7 @@ export interface ProofResult {
   /** The fields that it proves, as `VirtualService payment-service-retry spec.http[0].retries`. */
   readonly fields: readonly string[]
   readonly outcome: Outcome
-  /** Of `not run`: what the cluster lacks, or what stood in the way. Of `red`: the first line of the error. */
+  /** Of `not run`: what the cluster lacks, or what stood in the way. Of `red`: the first line of the error, and where. */
   readonly reason?: string
   /** Of `red`: true where a witness did not say what was expected, false where the proof itself broke. */
   readonly atAssertion?: boolean

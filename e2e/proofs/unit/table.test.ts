@@ -1,0 +1,102 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { markdownTable, withTable } from '../table.ts'
+import { GREEN, MUTANTS, NOT_RUN, RED, RUN } from './invented.ts'
+
+const ROOT = join(import.meta.dirname, '../../..')
+const BIOME = join(ROOT, 'node_modules/@biomejs/biome/bin/biome')
+const MARKED = '# Title\n\n<!-- proofs -->\n\n<!-- /proofs -->\n\nmore\n'
+
+/** What biome makes of it. */
+function formatted(markdown: string): string {
+  return execFileSync(process.execPath, [BIOME, 'format', '--stdin-file-path=docs/mesh.md'], {
+    cwd: ROOT,
+    input: markdown,
+    encoding: 'utf8',
+  })
+}
+
+describe('the table of docs/mesh.md', () => {
+  it('has a row a proof, sorted by name, with what witnesses it and its mutants', () => {
+    const lines = markdownTable(RUN, MUTANTS).split('\n')
+    expect(lines.map((line) => line.split(/ *(?<!\\)\| */).slice(1, -1)).slice(2)).toEqual([
+      [
+        'Kiali draws order_service \\| payment \\<-> \\*all\\*',
+        '`kiali.graph`',
+        '``Kiali `default` spec.a\\|b``',
+        'not run',
+        '',
+      ],
+      [
+        'of 160 calls at once 10 are refused',
+        '`pool.limits`',
+        "`DestinationRule a spec.x`, `DestinationRule a spec.y[?(@.z=='*')]`",
+        'ledger: payment-service: tries of the order',
+        '`pool-200`',
+      ],
+      [
+        'three 503s in a row do not reach the caller',
+        '`retry.transient`',
+        '`VirtualService payment-service-retry spec.http[0].retries`',
+        'ledger: payment-service: tries of the order; envoy: retries',
+        '`retry-attempts-2`',
+      ],
+      [],
+    ])
+  })
+
+  it('is as biome formats it, whatever the promises contain', () => {
+    const promises = [
+      'a_b _c_ __d__ *e* **f** `g` [h](i) [j] <k> &amp; & \\ \\| | ~l~ # m - n',
+      '日本 한국 ✓ ✗ … – ≤ 🙂 e\u0301',
+      '* is the first, and\nthe second line',
+      '',
+    ]
+    const proofs = [
+      ...RUN.proofs,
+      ...promises.map((promise, index) => ({
+        ...GREEN,
+        name: `any.${index}`,
+        promise,
+        fields: ['`first`', 'the `last`'],
+      })),
+    ]
+    const markdown = withTable(MARKED, markdownTable({ ...RUN, proofs }, MUTANTS))
+    expect(formatted(markdown)).toBe(markdown)
+    const empty = withTable(MARKED, markdownTable({ ...RUN, proofs: [] }))
+    expect(formatted(empty)).toBe(empty)
+  })
+
+  it('is the same after a run with other numbers, in another order', () => {
+    const other = (proof: typeof GREEN) => ({
+      ...proof,
+      durationMs: proof.durationMs + 17,
+      witnesses: proof.witnesses.map((witness) => ({ ...witness, seen: 99, expected: '99' })),
+    })
+    const again = {
+      ...RUN,
+      startedAt: '2027-01-01T00:00:00.000Z',
+      durationMs: 1,
+      proofs: [NOT_RUN, other(RED), other(GREEN)],
+    }
+    expect(markdownTable(again, [...MUTANTS].reverse())).toBe(markdownTable(RUN, MUTANTS))
+  })
+
+  it('takes the place of the table before, and of nothing else', () => {
+    const once = withTable(MARKED, markdownTable(RUN, MUTANTS))
+    expect(withTable(once, markdownTable(RUN, MUTANTS))).toBe(once)
+    expect(withTable(once, '| a |')).toBe(
+      '# Title\n\n<!-- proofs -->\n\n| a |\n\n<!-- /proofs -->\n\nmore\n',
+    )
+  })
+
+  it.each([
+    ['no marker', '# Title\n', /has the line <!-- proofs --> 0 times/],
+    ['no end', '<!-- proofs -->\n', /has the line <!-- \/proofs --> 0 times/],
+    ['a marker twice', `${MARKED}<!-- proofs -->\n`, /has the line <!-- proofs --> 2 times/],
+    ['the end first', '<!-- /proofs -->\n<!-- proofs -->\n', /has <!-- \/proofs --> before/],
+  ])('says what is wrong with a document with %s', (_, markdown, message) => {
+    expect(() => withTable(markdown, '| a |')).toThrow(message)
+  })
+})
