@@ -3,15 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { until } from './cluster/api.ts'
 import { certificateOf } from './cluster/certificates.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import {
-  clusterOf,
-  EXTERNAL,
-  identityOf,
-  JAEGER,
-  OM,
-  originOf,
-  statOf,
-} from './cluster/names.ts'
+import { clusterOf, EXTERNAL, identityOf, JAEGER, OM, originOf, statOf } from './cluster/names.ts'
 import { chargeOf, linesOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
 import type { Answer } from './cluster/probe.ts'
 import { probeServer } from './cluster/server.ts'

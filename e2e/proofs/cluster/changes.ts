@@ -10,6 +10,7 @@ import {
   type KubernetesObject,
   type PatchOperation,
   pathOf,
+  until,
 } from './api.ts'
 
 /** How one is taken back, and whose it is. */
@@ -51,7 +52,7 @@ export function openJournal(api: Api, path: string): Journal {
   }
 
   async function takeBack(entry: Entry): Promise<void> {
-    if (entry.undo === 'delete') return api.remove(entry.path, 0)
+    if (entry.undo === 'delete') return removeWhole(api, entry.path)
     const { object } = entry
     const now = await api.read(pathOf(object))
     if (now === undefined) {
@@ -110,6 +111,17 @@ export function openJournal(api: Api, path: string): Journal {
   }
 
   return { changesOf, undoAll: () => undo(() => true) }
+}
+
+/** A namespace is gone once all that was in it is. */
+const GONE_WITHIN_MS = 90_000
+
+async function removeWhole(api: Api, path: string): Promise<void> {
+  await api.remove(path, 0)
+  if (/^\/api\/v1\/namespaces\/[^/]+$/.test(path))
+    await until(`${path} gone`, GONE_WITHIN_MS, async () =>
+      (await api.read(path)) === undefined ? true : undefined,
+    )
 }
 
 /** Its namespace went with it. */

@@ -7,6 +7,7 @@ import type { Api, PatchOperation } from './api.ts'
 import type { Changes } from './changes.ts'
 import { EXTERNAL, OM, PROBES } from './names.ts'
 import { untilRolledOut } from './pods.ts'
+import { MADE_BY } from './preflight.ts'
 import { PROBE_LABEL } from './probe.ts'
 import { SERVER_SERVICE } from './server.ts'
 
@@ -22,7 +23,7 @@ export async function prepare(api: Api, changes: Changes): Promise<void> {
     await changes.create({
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name, labels: { 'istio-injection': injection } },
+      metadata: { name, labels: { ...MADE_BY, 'istio-injection': injection } },
     })
   await changes.create({
     apiVersion: 'v1',
