@@ -4,6 +4,7 @@ import { argoCopies } from './argo.ts'
 import { arithmeticCopies } from './arithmetic.ts'
 import { authorizationCopies } from './authorization.ts'
 import type { BrokenCopy, ToolBrokenCopy } from './edits.ts'
+import { gatewayCopies } from './gateways.ts'
 import { hostCopies } from './hosts.ts'
 import { injectionCopies } from './injection.ts'
 import { istioctlToolCopies } from './istioctl.ts'
@@ -17,6 +18,7 @@ import { productionCopies } from './production.ts'
 import { referenceCopies } from './references.ts'
 import { replicaCopies } from './replicas.ts'
 import { retryCopies } from './retries.ts'
+import { routePinCopies } from './route-pins.ts'
 import { schemaCopies, schemaToolCopies } from './schemas.ts'
 import { serviceCopies } from './services.ts'
 import { sidecarCopies } from './sidecars.ts'
@@ -31,8 +33,10 @@ export const BROKEN_COPIES: readonly BrokenCopy[] = [
   ...authorizationCopies,
   ...literalCopies,
   ...pinCopies,
+  ...gatewayCopies,
   ...limitCopies,
   ...retryCopies,
+  ...routePinCopies,
   ...hostCopies,
   ...referenceCopies,
   ...arithmeticCopies,

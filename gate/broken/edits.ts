@@ -2,6 +2,7 @@
 import { stringify } from 'yaml'
 import { type Files, type ManifestFile, objectsIn, parseFile } from '../src/files.ts'
 import { idOf } from '../src/objects.ts'
+import { removeAt, setAt, stepsOf, valueAt } from '../src/pointers.ts'
 import type { Gate } from '../src/rule.ts'
 
 export type Break = (files: Files) => Files
@@ -27,11 +28,11 @@ export interface ToolBrokenCopy extends BrokenCopy {
  * @param pointer JSON pointer (RFC 6901); `-` appends to a list.
  */
 export function set(id: string, pointer: string, value: unknown): Break {
-  return edit(id, (object) => write(object, stepsOf(pointer), value))
+  return edit(id, (object) => setAt(object, atEnd(object, pointer), value))
 }
 
 export function unset(id: string, pointer: string): Break {
-  return edit(id, (object) => write(object, stepsOf(pointer), undefined))
+  return edit(id, (object) => removeAt(object, pointer))
 }
 
 /** Deletes the resource. */
@@ -100,24 +101,9 @@ function editAll(id: string, change: (object: object) => readonly object[]): Bre
   }
 }
 
-function stepsOf(pointer: string): readonly string[] {
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-}
-
-/** @throws Error where the way leads nowhere, or where there is nothing to remove. */
-function write(target: object, [step, ...rest]: readonly string[], value: unknown): object {
-  if (step === undefined) return value as object
-  const copy = (Array.isArray(target) ? [...target] : { ...target }) as Record<string, unknown>
-  const key = step === '-' ? String((target as readonly unknown[]).length) : step
-  if (rest.length > 0) {
-    if (copy[key] === undefined) throw new Error(`There is no ${step} to go into`)
-    copy[key] = write(copy[key] as object, rest, value)
-  } else if (value !== undefined) copy[key] = value
-  else if (copy[key] === undefined) throw new Error(`There is no ${step} to remove`)
-  else if (Array.isArray(copy)) copy.splice(Number(key), 1)
-  else delete copy[key]
-  return copy
+/** `-` is the number that the next element of its list would have. */
+function atEnd(object: object, pointer: string): string {
+  if (stepsOf(pointer).at(-1) !== '-') return pointer
+  const list = pointer.slice(0, -'/-'.length)
+  return `${list}/${(valueAt(object, list) as readonly unknown[]).length}`
 }
