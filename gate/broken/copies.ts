@@ -11,6 +11,7 @@ import { istioctlToolCopies } from './istioctl.ts'
 import { kustomizeCopies, kustomizeToolCopies } from './kustomize.ts'
 import { limitCopies } from './limits.ts'
 import { literalCopies } from './literals.ts'
+import { mutationCopies } from './mutation.ts'
 import { networkCopies } from './network.ts'
 import { pinCopies } from './pins.ts'
 import { podSecurityCopies, podSecurityToolCopies } from './pod-security.ts'
@@ -45,6 +46,7 @@ export const BROKEN_COPIES: readonly BrokenCopy[] = [
   ...podSecurityCopies,
   ...argoCopies,
   ...productionCopies,
+  ...mutationCopies,
 ]
 
 export const TOOL_BROKEN_COPIES: readonly ToolBrokenCopy[] = [

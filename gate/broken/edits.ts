@@ -1,6 +1,7 @@
 /** Ways to break a copy of the manifests: each gives the files it got, but for one thing. */
 import { stringify } from 'yaml'
 import { type Files, type ManifestFile, objectsIn, parseFile } from '../src/files.ts'
+import type { Sources } from '../src/manifests.ts'
 import { idOf } from '../src/objects.ts'
 import { removeAt, setAt, stepsOf, valueAt } from '../src/pointers.ts'
 import type { Gate } from '../src/rule.ts'
@@ -13,6 +14,8 @@ export interface BrokenCopy {
   readonly mistake: string
   readonly gate: Gate
   readonly breaks: readonly Break[]
+  /** Of what guards the manifests; paths from the project’s folder. */
+  readonly breaksEvidence?: readonly Break[]
   /** What a finding of that gate must say. */
   readonly says: RegExp
 }
@@ -74,8 +77,13 @@ export function removeFile(path: string): Break {
   }
 }
 
-export function broken(files: Files, { breaks }: BrokenCopy): Files {
-  return breaks.reduce((broken, each) => each(broken), files)
+export function broken(
+  { files, evidence }: Sources,
+  { breaks, breaksEvidence = [] }: BrokenCopy,
+): Sources {
+  const all = (these: readonly Break[], of: Files): Files =>
+    these.reduce((changed, each) => each(changed), of)
+  return { files: all(breaks, files), evidence: all(breaksEvidence, evidence) }
 }
 
 function fileAt(files: Files, path: string): ManifestFile {

@@ -6,12 +6,12 @@ import { GATES, type Gate, type PlainRule } from '../src/rule.ts'
 import { RULES } from '../src/rules.ts'
 import { type Mutation, mutationsOf } from './mutations.ts'
 
-/** G1 is about kustomizations, not about values. */
-const NOT_ASKED: readonly Gate[] = ['G1']
+/** G1 is about kustomizations, not about values; to G14 a leaf that is gone is a line without a leaf. */
+const NOT_ASKED: readonly Gate[] = ['G1', 'G14']
 
 /** Without a program. */
 const ASKED = Object.groupBy(
-  RULES.filter((rule) => 'check' in rule && !NOT_ASKED.includes(rule.gate)),
+  RULES.filter((rule): rule is PlainRule => 'check' in rule && !NOT_ASKED.includes(rule.gate)),
   ({ gate }) => gate,
 )
 
@@ -27,7 +27,7 @@ export function refusalsOf(files: Files): readonly Refusal[] {
   return leavesOf(files).map((leaf) => {
     const answers = mutationsOf(files, leaf).map(({ how, files: mutated }) => ({
       how,
-      gates: gatesThatRefuse(treeOf(mutated)),
+      gates: gatesThatRefuse(treeOf({ files: mutated, evidence: new Map() })),
     }))
     return {
       leaf,

@@ -11,6 +11,7 @@ import { istioctlRules } from './rules/istioctl.ts'
 import { kustomizeRules } from './rules/kustomize.ts'
 import { limitRules } from './rules/limits.ts'
 import { literalRules } from './rules/literals.ts'
+import { mutationRules } from './rules/mutation.ts'
 import { networkRules } from './rules/network.ts'
 import { pinRules } from './rules/pins.ts'
 import { podSecurityRules } from './rules/pod-security.ts'
@@ -50,4 +51,5 @@ export const RULES: readonly Rule[] = [
   ...podSecurityRules,
   ...argoRules,
   ...productionRules,
+  ...mutationRules,
 ]
