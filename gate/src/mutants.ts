@@ -2,7 +2,6 @@
 import { posix } from 'node:path'
 import type { KubernetesObject } from '@oms/lab/kubectl'
 import { type Files, objectsIn } from './files.ts'
-import type { Leaf } from './leaves.ts'
 import { idOf } from './objects.ts'
 import { type Operation, patched, valueAt } from './pointers.ts'
 import type { Wrong } from './rule.ts'
@@ -193,23 +192,5 @@ function touchedBy(object: KubernetesObject, patch: readonly Operation[]): reado
     const before = valueAt(patched(object, patch.slice(0, index)), path)
     const isOwn = JSON.stringify(before) === JSON.stringify(valueAt(object, path))
     return isOwn ? [path] : []
-  })
-}
-
-/**
- * A proof that goes red without a whole block shows nothing about each field of it: a mutant counts for a leaf that it
- * touches itself, or that is the only one under what it touches.
- */
-export function leavesKilledBy(
-  { target, touches }: Pick<Mutant, 'target' | 'touches'>,
-  leaves: readonly Leaf[],
-): readonly Leaf[] {
-  return touches.flatMap((pointer) => {
-    const under = leaves.filter(
-      (leaf) =>
-        leaf.target === target &&
-        (leaf.pointer === pointer || leaf.pointer.startsWith(`${pointer}/`)),
-    )
-    return under.length === 1 ? under : []
   })
 }

@@ -1,7 +1,7 @@
 /** Who notices when a leaf of the mesh changes, and whether somebody does for each. */
 import type { Evidence } from './evidence.ts'
 import type { Leaf } from './leaves.ts'
-import { leavesKilledBy, type Mutant } from './mutants.ts'
+import type { Mutant } from './mutants.ts'
 import type { Gate } from './rule.ts'
 
 export interface Killers {
@@ -58,6 +58,24 @@ export function scoreOf(
       survivors: count(isSurvivor),
     },
   }
+}
+
+/**
+ * A proof that goes red without a whole block shows nothing about each field of it: a mutant counts for a leaf that it
+ * touches itself, or that is the only one under what it touches.
+ */
+export function leavesKilledBy(
+  { target, touches }: Pick<Mutant, 'target' | 'touches'>,
+  leaves: readonly Leaf[],
+): readonly Leaf[] {
+  return touches.flatMap((pointer) => {
+    const under = leaves.filter(
+      (leaf) =>
+        leaf.target === target &&
+        (leaf.pointer === pointer || leaf.pointer.startsWith(`${pointer}/`)),
+    )
+    return under.length === 1 ? under : []
+  })
 }
 
 export function isKilled({ live, admission, gate }: Killers): boolean {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { parseFile } from '../src/files.ts'
 import { leavesOf } from '../src/leaves.ts'
-import { leavesKilledBy, type Mutant, mutantsIn } from '../src/mutants.ts'
-import { scoreOf } from '../src/score.ts'
+import { type Mutant, mutantsIn } from '../src/mutants.ts'
+import { leavesKilledBy, scoreOf } from '../src/score.ts'
 
 const FILES = new Map(
   Object.entries({
