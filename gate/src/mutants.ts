@@ -152,7 +152,11 @@ function isExpression(text: string): boolean {
   }
 }
 
-function fitOf({ target, patch = [] }: Written, placed: Placed | undefined, where: string) {
+function fitOf(
+  { target, patch = [] }: Written,
+  placed: Placed | undefined,
+  where: string,
+): readonly string[] {
   if (placed === undefined)
     return [`there is no ${target} in k8s/; it is written as kind, namespace/name`]
   const home = `${MUTANTS}/${posix.basename(placed.manifest)}`

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { listOf, mistakesIn } from '../broken/killed-by-gate.ts'
+import type { Refusal } from '../broken/refusals.ts'
 import { type Files, parseFile } from '../src/files.ts'
+import { type Leaf, leavesOf } from '../src/leaves.ts'
 import { treeOf } from '../src/manifests.ts'
 import type { PlainRule } from '../src/rule.ts'
 import { mutationRules } from '../src/rules/mutation.ts'
@@ -74,5 +77,35 @@ describe('proofs and mutants', () => {
     expect(found(document('<!-- proofs -->\n`mtls.gone` `k8s/a.yaml`\n<!-- /proofs -->'))).toEqual([
       'docs/mesh.md names mtls.gone, which is no proof',
     ])
+  })
+})
+
+describe('the list of what the gate kills', () => {
+  const [leaf] = leavesOf(filesOf(MANIFESTS)) as [Leaf]
+  const told = (refusal: Omit<Refusal, 'leaf'>, list: string): readonly string[] => {
+    const evidence = filesOf({ 'e2e/mutants/gate.yaml': list })
+    return mistakesIn({ files: filesOf(MANIFESTS), evidence }, [{ leaf, ...refusal }])
+  }
+
+  test('is read as it is written', () => {
+    const refusal: Omit<Refusal, 'leaf'> = { gates: ['G6', 'G13'], passed: [] }
+    expect(told(refusal, listOf([{ leaf, ...refusal }]))).toEqual([])
+  })
+
+  test.each<[string, Omit<Refusal, 'leaf'>, string]>([
+    ['has what passes', { gates: ['G6'], passed: ['removed'] }, 'not refused: removed; '],
+    ['has other gates', { gates: ['G7'], passed: [] }, 'refused by G7; '],
+  ])('is wrong where it %s', (_what, refusal, says) => {
+    const list = listOf([{ leaf, gates: ['G6'], passed: [] }])
+    expect(told(refusal, list)).toEqual([
+      `${leaf.id}: ${says}e2e/mutants/gate.yaml says G6: node gate/broken/leaves.ts --write`,
+    ])
+  })
+
+  test('is wrong where it lacks what is refused, and has nothing that is refused by half', () => {
+    expect(told({ gates: ['G6'], passed: [] }, '')).toEqual([
+      `${leaf.id}: refused by G6; e2e/mutants/gate.yaml says nothing: node gate/broken/leaves.ts --write`,
+    ])
+    expect(listOf([{ leaf, gates: ['G6'], passed: ['changed'] }])).not.toContain(leaf.target)
   })
 })

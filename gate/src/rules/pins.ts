@@ -1,4 +1,5 @@
 /** G6: single values that must stand as they are, because the default or the seed of them does something else. */
+import { BASE } from '../manifests.ts'
 import { fieldsNamed, idOf, ofKind } from '../objects.ts'
 import { type Pin, pinned } from '../pin.ts'
 import { inSets, isProduction, type Rule } from '../rule.ts'
@@ -53,8 +54,8 @@ const PINS: readonly Pin[] = [
     of: 'RequestAuthentication istio-ingress/orders-jwt',
     at: ['spec', 'jwtRules', '0', 'jwksUri'],
     is: 'https://issuer.example.com/.well-known/jwks.json',
-    why: 'Whoever serves the keys signs for every tenant; of an address that answers nothing every token is refused, and only istiod’s log says why.',
-    sets: isProduction,
+    why: 'Whoever serves the keys signs for every tenant; of an address that answers nothing every token is refused, and only istiod’s log says why. Another issuer is an overlay’s to name.',
+    sets: (name) => name === BASE,
   },
   {
     of: 'Sidecar order-management/default',
