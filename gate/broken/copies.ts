@@ -4,12 +4,14 @@ import { argoCopies } from './argo.ts'
 import { arithmeticCopies } from './arithmetic.ts'
 import { authorizationCopies } from './authorization.ts'
 import type { BrokenCopy, ToolBrokenCopy } from './edits.ts'
+import { gatewayCopies } from './gateways.ts'
 import { hostCopies } from './hosts.ts'
 import { injectionCopies } from './injection.ts'
 import { istioctlToolCopies } from './istioctl.ts'
 import { kustomizeCopies, kustomizeToolCopies } from './kustomize.ts'
 import { limitCopies } from './limits.ts'
 import { literalCopies } from './literals.ts'
+import { mutationCopies } from './mutation.ts'
 import { networkCopies } from './network.ts'
 import { pinCopies } from './pins.ts'
 import { podSecurityCopies, podSecurityToolCopies } from './pod-security.ts'
@@ -17,6 +19,7 @@ import { productionCopies } from './production.ts'
 import { referenceCopies } from './references.ts'
 import { replicaCopies } from './replicas.ts'
 import { retryCopies } from './retries.ts'
+import { routePinCopies } from './route-pins.ts'
 import { schemaCopies, schemaToolCopies } from './schemas.ts'
 import { serviceCopies } from './services.ts'
 import { sidecarCopies } from './sidecars.ts'
@@ -31,8 +34,10 @@ export const BROKEN_COPIES: readonly BrokenCopy[] = [
   ...authorizationCopies,
   ...literalCopies,
   ...pinCopies,
+  ...gatewayCopies,
   ...limitCopies,
   ...retryCopies,
+  ...routePinCopies,
   ...hostCopies,
   ...referenceCopies,
   ...arithmeticCopies,
@@ -41,6 +46,7 @@ export const BROKEN_COPIES: readonly BrokenCopy[] = [
   ...podSecurityCopies,
   ...argoCopies,
   ...productionCopies,
+  ...mutationCopies,
 ]
 
 export const TOOL_BROKEN_COPIES: readonly ToolBrokenCopy[] = [

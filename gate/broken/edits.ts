@@ -1,7 +1,9 @@
 /** Ways to break a copy of the manifests: each gives the files it got, but for one thing. */
 import { stringify } from 'yaml'
 import { type Files, type ManifestFile, objectsIn, parseFile } from '../src/files.ts'
+import type { Sources } from '../src/manifests.ts'
 import { idOf } from '../src/objects.ts'
+import { removeAt, setAt, stepsOf, valueAt } from '../src/pointers.ts'
 import type { Gate } from '../src/rule.ts'
 
 export type Break = (files: Files) => Files
@@ -12,6 +14,8 @@ export interface BrokenCopy {
   readonly mistake: string
   readonly gate: Gate
   readonly breaks: readonly Break[]
+  /** Of what guards the manifests; paths from the project’s folder. */
+  readonly breaksEvidence?: readonly Break[]
   /** What a finding of that gate must say. */
   readonly says: RegExp
 }
@@ -27,11 +31,11 @@ export interface ToolBrokenCopy extends BrokenCopy {
  * @param pointer JSON pointer (RFC 6901); `-` appends to a list.
  */
 export function set(id: string, pointer: string, value: unknown): Break {
-  return edit(id, (object) => write(object, stepsOf(pointer), value))
+  return edit(id, (object) => setAt(object, atEnd(object, pointer), value))
 }
 
 export function unset(id: string, pointer: string): Break {
-  return edit(id, (object) => write(object, stepsOf(pointer), undefined))
+  return edit(id, (object) => removeAt(object, pointer))
 }
 
 /** Deletes the resource. */
@@ -73,8 +77,13 @@ export function removeFile(path: string): Break {
   }
 }
 
-export function broken(files: Files, { breaks }: BrokenCopy): Files {
-  return breaks.reduce((broken, each) => each(broken), files)
+export function broken(
+  { files, evidence }: Sources,
+  { breaks, breaksEvidence = [] }: BrokenCopy,
+): Sources {
+  const all = (these: readonly Break[], of: Files): Files =>
+    these.reduce((changed, each) => each(changed), of)
+  return { files: all(breaks, files), evidence: all(breaksEvidence, evidence) }
 }
 
 function fileAt(files: Files, path: string): ManifestFile {
@@ -100,24 +109,9 @@ function editAll(id: string, change: (object: object) => readonly object[]): Bre
   }
 }
 
-function stepsOf(pointer: string): readonly string[] {
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-}
-
-/** @throws Error where the way leads nowhere, or where there is nothing to remove. */
-function write(target: object, [step, ...rest]: readonly string[], value: unknown): object {
-  if (step === undefined) return value as object
-  const copy = (Array.isArray(target) ? [...target] : { ...target }) as Record<string, unknown>
-  const key = step === '-' ? String((target as readonly unknown[]).length) : step
-  if (rest.length > 0) {
-    if (copy[key] === undefined) throw new Error(`There is no ${step} to go into`)
-    copy[key] = write(copy[key] as object, rest, value)
-  } else if (value !== undefined) copy[key] = value
-  else if (copy[key] === undefined) throw new Error(`There is no ${step} to remove`)
-  else if (Array.isArray(copy)) copy.splice(Number(key), 1)
-  else delete copy[key]
-  return copy
+/** `-` is the number that the next element of its list would have. */
+function atEnd(object: object, pointer: string): string {
+  if (stepsOf(pointer).at(-1) !== '-') return pointer
+  const list = pointer.slice(0, -'/-'.length)
+  return `${list}/${(valueAt(object, list) as readonly unknown[]).length}`
 }

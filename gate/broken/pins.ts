@@ -6,6 +6,7 @@ import {
   JWT,
   MESH_TELEMETRY,
   OUR_TELEMETRY,
+  SIDECAR,
   STRICT,
   THROUGH_EGRESS,
 } from './names.ts'
@@ -123,6 +124,36 @@ export const pinCopies: readonly BrokenCopy[] = [
       ),
     ],
     says: /whenUnsatisfiable is "ScheduleAnyway", not "DoNotSchedule"/,
+  },
+  {
+    mistake: 'istiods spread over what no node has',
+    gate: 'G6',
+    breaks: [
+      set(
+        ISTIO,
+        '/spec/values/pilot/topologySpreadConstraints/0/topologyKey',
+        'kubernetes.io/host',
+      ),
+    ],
+    says: /topologyKey is "kubernetes\.io\/host", not "kubernetes\.io\/hostname"/,
+  },
+  {
+    mistake: 'a limit that the alert on memory does not know',
+    gate: 'G6',
+    breaks: [set(ISTIO, '/spec/values/pilot/resources/limits/memory', '8Gi')],
+    says: /resources\.limits\.memory is "8Gi", not "2Gi"/,
+  },
+  {
+    mistake: 'keys that somebody else serves',
+    gate: 'G6',
+    breaks: [set(JWT, '/spec/jwtRules/0/jwksUri', 'https://keys.example.org/jwks.json')],
+    says: /jwksUri is "https:\/\/keys\.example\.org\/jwks\.json", not/,
+  },
+  {
+    mistake: 'a pod that takes in more than it survives',
+    gate: 'G6',
+    breaks: [set(SIDECAR, '/spec/inboundConnectionPool/http/http2MaxRequests', 100_000)],
+    says: /inboundConnectionPool\.http\.http2MaxRequests is 100000, not 1000/,
   },
   {
     mistake: 'a budget that stops every drain',

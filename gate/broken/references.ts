@@ -109,6 +109,16 @@ export const referenceCopies: readonly BrokenCopy[] = [
     says: /tenant-a: ResourceQuota is missing/,
   },
   {
+    mistake: 'a tenant whose network admits the other',
+    gate: 'G7',
+    breaks: [
+      set('NetworkPolicy tenant-a/same-namespace', '/spec/ingress/0/from/0', {
+        namespaceSelector: {},
+      }),
+    ],
+    says: /tenant-a: NetworkPolicy\.ingress\[0\]\.from\[0\]\.podSelector is missing/,
+  },
+  {
     mistake: 'a tenant whose proxies know everyone',
     gate: 'G7',
     breaks: [drop('Sidecar tenant-b/default')],
@@ -148,7 +158,7 @@ export const referenceCopies: readonly BrokenCopy[] = [
         ['tenant-*'],
       ),
     ],
-    says: /tenant-a: AuthorizationPolicy rules\[0\]\.from\[0\]\.source\.namespaces is \["tenant-\*"\]/,
+    says: /tenant-a: AuthorizationPolicy\.rules\[0\]\.from\[0\]\.source\.namespaces is \["tenant-\*"\]/,
   },
   {
     mistake: 'a tenant that accepts plain text',

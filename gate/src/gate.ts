@@ -50,7 +50,7 @@ function merged(wrong: readonly Wrong[]): readonly Finding[] {
   }))
 }
 
-/** A line for each of G1 to G13, then every finding with why it matters and how to mend it. */
+/** A line for each of G1 to G14, then every finding with why it matters and how to mend it. */
 export function report(answers: readonly Answer[]): string {
   const gates = Object.keys(GATES) as Gate[]
   const lines = gates.map((gate) =>

@@ -1,7 +1,8 @@
-/** `node gate/src/main.ts`: everything below k8s/, without a cluster and without a network. Exits with 1 where it finds something. */
+/** `node gate/src/main.ts`: everything below k8s/ and what guards it, without a cluster and without a network. Exits with 1 where it finds something. */
 import { join } from 'node:path'
 import { ROOT } from '@oms/lab/folders'
 import { cachedTools } from '@oms/lab/tools'
+import { readEvidence } from './evidence.ts'
 import { readFiles } from './files.ts'
 import { ask, report } from './gate.ts'
 import { treeOf } from './manifests.ts'
@@ -11,10 +12,10 @@ const startedMs = performance.now()
 const tools = cachedTools()
 const folder = join(ROOT, 'k8s')
 const files = readFiles(folder)
-const { sets } = treeOf(files)
+const tree = treeOf({ files, evidence: readEvidence(ROOT) })
 const renders = tools === undefined ? [] : await renderAll(folder, files, tools)
 const answers = await ask(
-  { files, renders, sets: [...sets, ...renderedSets(files, renders)] },
+  { ...tree, renders, sets: [...tree.sets, ...renderedSets(files, renders)] },
   tools,
 )
 const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)

@@ -24,6 +24,8 @@ export interface Tree {
   readonly sets: readonly ManifestSet[]
   /** None where kustomize is not at hand. */
   readonly renders: readonly Render[]
+  /** What shows that its fields are guarded, by the path from the project’s folder. */
+  readonly evidence: Files
 }
 
 export interface Patch {
@@ -49,8 +51,11 @@ export interface Kustomization {
 
 export const BASE = 'base'
 
-export function treeOf(files: Files): Tree {
-  return { files, sets: [baseOf(files)], renders: [] }
+/** What is read from the disk. */
+export type Sources = Pick<Tree, 'files' | 'evidence'>
+
+export function treeOf(sources: Sources): Tree {
+  return { ...sources, sets: [baseOf(sources.files)], renders: [] }
 }
 
 export function kustomizationIn(files: Files, folder: string): Kustomization | undefined {

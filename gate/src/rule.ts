@@ -16,6 +16,7 @@ export const GATES = {
   G11: 'pod security',
   G12: 'Argo CD',
   G13: 'production',
+  G14: 'mutation',
 } as const
 export type Gate = keyof typeof GATES
 
@@ -29,7 +30,7 @@ interface Told {
 }
 
 export interface Wrong {
-  /** Name of a set, or a path below k8s/. */
+  /** Name of a set, or a path below k8s/ or from the project’s folder. */
   readonly where: string
   /** The resource, the path of the field, its value. */
   readonly what: string

@@ -125,7 +125,8 @@ export const injectionRules: readonly Rule[] = [
     name: 'no pod of the product has a key to the API server',
     why: 'The mesh has tokens of its own; one for the API server is only of use to whoever breaks in.',
     mend: 'automountServiceAccountToken: false',
-    subjects: (set) => podsOf(set).filter(({ namespace }) => namespace === ORDER_MANAGEMENT),
+    subjects: (set) =>
+      podsOf(set).filter(({ namespace }) => [ORDER_MANAGEMENT, ...GATEWAYS].includes(namespace)),
     wrong: ({ id, spec }) =>
       spec.automountServiceAccountToken === false
         ? []

@@ -131,10 +131,14 @@ export const networkRules: readonly Rule[] = [
     mend: 'Close it in the NetworkPolicies, or add the row to e2e/authz-matrix.ts and its AuthorizationPolicy.',
     subjects(set) {
       const needed = new Set([...matrixEdges(set), ...meshEdges(set)].map(keyOf))
-      return conceivableEdges(set).filter((edge) => !needed.has(keyOf(edge)) && !isKnown(edge))
+      // Thousands of questions, each to all objects that it is given.
+      const policies = { ...set, objects: ofKind(set, 'NetworkPolicy') }
+      return conceivableEdges(set)
+        .filter((edge) => !needed.has(keyOf(edge)) && !isKnown(edge))
+        .map((edge) => ({ edge, policies }))
     },
-    wrong: (edge, set) =>
-      isOpen(set, 'Ingress', edge) === true && isOpen(set, 'Egress', edge) !== false
+    wrong: ({ edge, policies }) =>
+      isOpen(policies, 'Ingress', edge) === true && isOpen(policies, 'Egress', edge) !== false
         ? [`${keyOf(edge)}: the NetworkPolicies admit it`]
         : [],
   }),

@@ -1,21 +1,12 @@
 /** G6: single values that must stand as they are, because the default or the seed of them does something else. */
-import type { KubernetesObject } from '@oms/lab/kubectl'
-import { differences, fieldsNamed, findObject, idOf, ofKind } from '../objects.ts'
+import { BASE } from '../manifests.ts'
+import { fieldsNamed, idOf, ofKind } from '../objects.ts'
+import { type Pin, pinned } from '../pin.ts'
 import { inSets, isProduction, type Rule } from '../rule.ts'
 
 const TAGS = {
   tenant: { header: { name: 'x-tenant-id', defaultValue: 'unknown' } },
   service_type: { environment: { name: 'OMS_SERVICE_TYPE', defaultValue: 'other' } },
-}
-
-interface Pin {
-  readonly of: string
-  /** Steps from the object to the field. */
-  readonly at: readonly string[]
-  /** undefined: the field must not be there. */
-  readonly is: unknown
-  readonly why: string
-  readonly sets?: (name: string) => boolean
 }
 
 const MESH = ['spec', 'values', 'meshConfig'] as const
@@ -58,6 +49,22 @@ const PINS: readonly Pin[] = [
     at: ['spec', 'selector'],
     is: { matchLabels: { istio: 'ingressgateway' } },
     why: 'Where it does not select the gateway no token is checked, and a client’s x-tenant-id stays.',
+  },
+  {
+    of: 'RequestAuthentication istio-ingress/orders-jwt',
+    at: ['spec', 'jwtRules', '0', 'jwksUri'],
+    is: 'https://issuer.example.com/.well-known/jwks.json',
+    why: 'Whoever serves the keys signs for every tenant; of an address that answers nothing every token is refused, and only istiod’s log says why. Another issuer is an overlay’s to name.',
+    sets: (name) => name === BASE,
+  },
+  {
+    of: 'Sidecar order-management/default',
+    at: ['spec', 'inboundConnectionPool'],
+    is: {
+      tcp: { maxConnections: 1000 },
+      http: { http1MaxPendingRequests: 500, http2MaxRequests: 1000 },
+    },
+    why: 'Below, the callers of one pod refuse each other; above, the proxy takes in more than a pod survives, where the application would shed.',
   },
   {
     of: 'Service istio-ingress/istio-ingressgateway',
@@ -183,9 +190,21 @@ const PINS: readonly Pin[] = [
   },
   {
     of: 'Istio default',
-    at: [...PILOT, 'topologySpreadConstraints', '0', 'whenUnsatisfiable'],
-    is: 'DoNotSchedule',
-    why: 'Three istiods on one node are gone with the node.',
+    at: [...PILOT, 'topologySpreadConstraints', '0'],
+    is: {
+      maxSkew: 1,
+      topologyKey: 'kubernetes.io/hostname',
+      whenUnsatisfiable: 'DoNotSchedule',
+      labelSelector: { matchLabels: { app: 'istiod' } },
+    },
+    why: 'Three istiods on one node are gone with the node; of a key that no node has nothing is spread.',
+    sets: isProduction,
+  },
+  {
+    of: 'Istio default',
+    at: [...PILOT, 'resources'],
+    is: { limits: { memory: '2Gi' } },
+    why: 'The alert on istiod’s memory is made for this limit: far above it nobody hears of a leak until a node is full.',
     sets: isProduction,
   },
   {
@@ -357,25 +376,6 @@ const PINS: readonly Pin[] = [
     why: 'Exported to everyone, the host is known to proxies that have no route through the gateway, and they go out by themselves.',
   },
 ]
-
-type Value = Readonly<Record<string, unknown>> | undefined
-
-function valueAt(object: KubernetesObject, at: readonly string[]): unknown {
-  return at.reduce<unknown>((value, step) => (value as Value)?.[step], object)
-}
-
-function pinned({ of, at, is, why, sets }: Pin): Rule {
-  const path = at.join('.')
-  return inSets({
-    gate: 'G6',
-    name: is === undefined ? `${of} has no ${path}` : `${of} pins ${path}`,
-    why,
-    mend: is === undefined ? 'Remove it.' : `Write ${JSON.stringify(is)}.`,
-    ...(sets === undefined ? {} : { sets }),
-    subjects: (set) => [findObject(set, of)].filter((object) => object !== undefined),
-    wrong: (object) => differences(path, valueAt(object, at), is).map((what) => `${of}: ${what}`),
-  })
-}
 
 export const pinRules: readonly Rule[] = [
   ...PINS.map(pinned),

@@ -1,10 +1,8 @@
 /** G7: selectors, identities, namespaces and providers are there, and what goes by namespace is said once. */
 import type { KubernetesObject } from '@oms/lab/kubectl'
-import { objectsIn } from '../files.ts'
 import { hostsOf } from '../hosts.ts'
 import type { ManifestSet } from '../manifests.ts'
 import {
-  differences,
   fieldsNamed,
   findObject,
   idOf,
@@ -14,7 +12,7 @@ import {
   podsSelected,
   type Selector,
 } from '../objects.ts'
-import { inSets, inTree, type Rule } from '../rule.ts'
+import { inSets, type Rule } from '../rule.ts'
 
 const ROOT_NAMESPACE = 'istio-system'
 
@@ -65,10 +63,6 @@ const BUILT_IN_PROVIDERS = ['envoy'] as const
 function providersOf(set: ManifestSet): readonly { readonly name: string }[] {
   return findObject(set, 'Istio default')?.['spec'].values.meshConfig.extensionProviders ?? []
 }
-
-const EXAMPLE = 'istio-config/multi-tenant-isolation.yaml'
-
-const TENANTS = ['tenant-a', 'tenant-b'] as const
 
 export const referenceRules: readonly Rule[] = [
   inSets({
@@ -241,44 +235,5 @@ export const referenceRules: readonly Rule[] = [
       )
         ? []
         : [`no ${kind} without a selector stands in ${ROOT_NAMESPACE}`],
-  }),
-  inTree({
-    gate: 'G7',
-    name: 'every tenant of the example has all that isolates it',
-    why: 'A namespace and mTLS isolate nothing: a neighbour’s pod has a certificate of the mesh, too.',
-    mend: 'For each an injected Namespace, and in it PeerAuthentication STRICT, an AuthorizationPolicy for itself alone, Sidecar, NetworkPolicy both ways, ResourceQuota.',
-    subjects: () => TENANTS,
-    wrong(tenant, { files }) {
-      const file = files.get(EXAMPLE)
-      const objects = file === undefined ? [] : objectsIn(file)
-      const [namespace] = objects.filter(
-        ({ kind, metadata }) => kind === 'Namespace' && metadata.name === tenant,
-      )
-      const specOf = (kind: string) =>
-        objects.find((object) => object.kind === kind && object.metadata.namespace === tenant)?.[
-          'spec'
-        ]
-      return [
-        ...differences(
-          'Namespace istio-injection',
-          namespace?.metadata.labels?.['istio-injection'],
-          'enabled',
-        ),
-        ...differences('PeerAuthentication', specOf('PeerAuthentication'), {
-          mtls: { mode: 'STRICT' },
-        }),
-        ...differences('AuthorizationPolicy rules', specOf('AuthorizationPolicy')?.rules, [
-          { from: [{ source: { namespaces: [tenant] } }] },
-        ]),
-        ...differences('NetworkPolicy policyTypes', specOf('NetworkPolicy')?.policyTypes, [
-          'Ingress',
-          'Egress',
-        ]),
-        ...differences('NetworkPolicy podSelector', specOf('NetworkPolicy')?.podSelector, {}),
-        ...['Sidecar', 'ResourceQuota']
-          .filter((kind) => specOf(kind) === undefined)
-          .map((kind) => `${kind} is missing`),
-      ].map((what) => ({ where: EXAMPLE, what: `${tenant}: ${what}` }))
-    },
   }),
 ]

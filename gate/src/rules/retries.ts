@@ -7,9 +7,9 @@ import { inSets, type Rule } from '../rule.ts'
 const INSIDE = `.${ORDER_MANAGEMENT}.svc.cluster.local`
 
 /** What never reached the application. */
-const SAFE = 'connect-failure,refused-stream'
+export const SAFE = 'connect-failure,refused-stream'
 /** What may be done twice: also a try that was cut and an answer 503. */
-const IDEMPOTENT = `${SAFE},reset,retriable-status-codes,503`
+export const IDEMPOTENT = `${SAFE},reset,retriable-status-codes,503`
 
 /** Its answers may come twice by contract, whatever the method. */
 const ALWAYS_IDEMPOTENT = `inventory-service${INSIDE}`
