@@ -227,7 +227,7 @@ proof(
       lifetimeS,
       24 * 3600 + 120,
     )
-    const short = await mesh.freshProbe({
+    const short = await mesh.ownProbe({
       namespace: OM,
       account: 'order-service',
       annotations: {

@@ -25,6 +25,7 @@ export const COMPONENT_LAYERS: ReadonlyMap<string, readonly Layer[]> = new Map([
   ['components/istio-init/namespaces', ['observability', 'apps']],
   ['components/local/apps', ['apps']],
   ['components/local/istio-config', ['istio-config']],
+  ['components/local/namespaces', ['istio-control-plane', 'observability', 'apps']],
 ])
 
 interface Build {

@@ -17,6 +17,7 @@ export const LACKS = {
   gatewayApi: 'there is no Gateway API',
   ambient: 'there is no ambient data plane (ztunnel)',
   prometheus: 'there is no Prometheus in monitoring',
+  prometheusRules: 'there is no PrometheusRule (prometheus-operator)',
   token: 'nobody here can sign a token for the gateway (--token-key)',
   promtool: "promtool is not in the lab's tool cache (pnpm lab build)",
 } as const
@@ -63,6 +64,7 @@ export async function detectCapabilities(api: Api, target: Target): Promise<Capa
     prometheus: deployments.some(
       ({ metadata }) => metadata.namespace === 'monitoring' && metadata.name === 'prometheus',
     ),
+    prometheusRules: named(definitions, 'prometheusrules.monitoring.coreos.com'),
     token: target.lab !== undefined || target.tokenKey !== undefined,
     promtool: target.lab !== undefined,
   }

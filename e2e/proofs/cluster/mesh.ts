@@ -5,7 +5,7 @@ import { type Capabilities, detectCapabilities } from './capabilities.ts'
 import { type Changes, openJournal } from './changes.ts'
 import { type Envoy, openEnvoy } from './envoy.ts'
 import { createIstiod, type Istiod } from './istiod.ts'
-import { type Line, ledgerOf, readLedger } from './ledger.ts'
+import { type LedgerOf, type Line, ledgerOf, readLedger } from './ledger.ts'
 import { EXTERNAL, GATEWAY_HOST, INGRESS, OM, PROBES, PSP, type ServiceName } from './names.ts'
 import { logLines, podsOf } from './pods.ts'
 import {
@@ -30,17 +30,23 @@ export interface Mesh {
   readonly target: Target
   readonly capabilities: Capabilities
   readonly changes: Changes
+  /** Changes that stay until all proofs have ended. */
+  readonly lasting: Changes
   readonly istiod: Istiod
   /** One for each identity, for all proofs that do not mind what it did before. */
   probe(options: ProbeOptions): Promise<Probe>
   /** Its proxy has seen nothing yet; gone after the proof. */
   freshProbe(options: ProbeOptions): Promise<Probe>
+  /** As `freshProbe`, where nobody else needs one like it. */
+  ownProbe(options: ProbeOptions): Promise<Probe>
   pods(app: string, namespace?: string): Promise<readonly KubernetesObject[]>
   /** Of each pod, in the order of `pods`. */
   envoys(app: string, namespace?: string): Promise<readonly Envoy[]>
   envoysOf(selector: string, namespace: string): Promise<readonly Envoy[]>
   /** Lines of a service since the proof began. */
   lines(service: ServiceName | 'probe', wanted: (line: Line) => boolean): Promise<readonly Line[]>
+  /** Of any workload that writes such lines. */
+  linesOf(of: LedgerOf, wanted: (line: Line) => boolean): Promise<readonly Line[]>
   gateway(call: GatewayCall): Promise<Answer>
   gatewayEnvoy(): Promise<Envoy>
   token(options: TokenOptions): Promise<string>
@@ -95,6 +101,7 @@ export function openMesh(): Promise<Connection> {
 async function connect(target: Target): Promise<Connection> {
   const api = createApi(target.context, target.kubeconfig)
   const journal = openJournal(api, target.journal)
+  const lasting = journal.changesOf('all proofs')
   const { image, deployment } = await productOn(api)
   const shared = new Map<string, Promise<Probe>>()
   const proxies = new Map<string, Promise<Envoy>>()
@@ -173,18 +180,25 @@ async function connect(target: Target): Promise<Connection> {
     const sinceMs = Date.now()
     const changes = journal.changesOf(name)
     const fresh: Probe[] = []
+    const own = (probe: Probe): Probe => {
+      fresh.push(probe)
+      return probe
+    }
     return {
       api,
       target,
       capabilities,
       changes,
+      lasting,
       istiod,
       probe,
       async freshProbe(options) {
-        const taken = await takeSpare(options)
-        fresh.push(taken)
-        return taken
+        return own(await takeSpare(options))
       },
+      async ownProbe(options) {
+        return own(await createProbe(api, image, options))
+      },
+      linesOf: (of, wanted) => readLedger(api, of, sinceMs, wanted),
       pods: podsFor,
       envoys: (app, namespace = OM) => envoysOf(`app=${app}`, namespace),
       envoysOf,
