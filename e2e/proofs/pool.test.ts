@@ -1,9 +1,10 @@
 /** How much one caller may ask of a service at once, and how much a service takes. */
+import { until } from './cluster/api.ts'
 import { countBy, mostAtOnce } from './cluster/measure.ts'
-import { clusterOf, OM, statOf } from './cluster/names.ts'
-import { chargeOf, linesOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
+import { OM, statOf } from './cluster/names.ts'
+import { chargeOf, linesOf, PAYMENT, paymentCaller, readOf } from './cluster/payment.ts'
 import { scaleTo } from './cluster/scale.ts'
-import { between, proof } from './proof.ts'
+import { atLeast, between, proof } from './proof.ts'
 
 const RULES = 'istio-config/destinationrule-circuit-breaker.yaml'
 const POOL = 'DestinationRule payment-service-circuit-breaker spec.trafficPolicy.connectionPool'
@@ -92,6 +93,54 @@ proof(
     )
   },
 )
-void PAYMENT
-void OM
-void clusterOf
+/** An address that nobody has (RFC 5737). */
+const NOWHERE = '192.0.2.1'
+/** Enough that the lost address is chosen once: the odds against it are (2/3)^24, one in 16,800. */
+const READS = 24
+
+proof(
+  'pool.connect',
+  {
+    promise:
+      'A pod that does not answer the connect costs a call 1 s, and the next pod answers it.',
+    manifests: [RULES],
+    fields: [`${POOL}.tcp.connectTimeout`],
+  },
+  async (mesh, saw) => {
+    const caller = await paymentCaller(mesh, { fresh: true })
+    const envoy = await caller.envoy()
+    await mesh.changes.create({
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: {
+        name: 'payment-service-nowhere',
+        namespace: OM,
+        labels: { 'kubernetes.io/service-name': 'payment-service' },
+      },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+      endpoints: [{ addresses: [NOWHERE], conditions: { ready: true } }],
+    })
+    await until('the caller knows the address', 15_000, async () =>
+      (await envoy.get('/clusters')).includes(`${PAYMENT}::${NOWHERE}:`) ? true : undefined,
+    )
+    const read = readOf({ fault: 'status=200' })
+    const { value: answers, added } = await caller.during(() =>
+      caller.calls([{ ...read, repeat: READS }]),
+    )
+    const longest = Math.max(...answers.map(({ ms }) => ms))
+    saw(
+      'ledger',
+      'the caller’s answers',
+      countBy(answers, ({ status }) => status),
+      { 200: READS },
+    )
+    saw('ledger', 'milliseconds of the longest call', longest, between(1000, 1500))
+    saw(
+      'envoy',
+      'caller: upstream_cx_connect_timeout',
+      added('upstream_cx_connect_timeout'),
+      atLeast(1),
+    )
+  },
+)

@@ -4,6 +4,8 @@ import { type Capability, LACKS } from './cluster/capabilities.ts'
 import { type Mesh, openMesh } from './cluster/mesh.ts'
 import type { Source, Witness } from './result.ts'
 
+const TIMEOUT_MS = 60_000
+
 export interface Told {
   /** One sentence that is true when it is green. */
   readonly promise: string
@@ -67,7 +69,10 @@ export interface Shown {
 }
 
 /** Runs it once, and takes back what it changed. @param witnesses told as they are heard. */
-export async function show({ name, body }: Proof, witnesses: Witness[]): Promise<Shown> {
+export async function show(
+  { name, body, timeoutMs = TIMEOUT_MS }: Proof,
+  witnesses: Witness[],
+): Promise<Shown> {
   const mesh = (await openMesh()).begin(name)
   const saw: Saw = (source, what, seen, expected) => {
     const holds = isExpectation(expected)
@@ -77,7 +82,7 @@ export async function show({ name, body }: Proof, witnesses: Witness[]): Promise
     witnesses.push({ source, what, seen, expected: text, holds })
   }
   try {
-    await body(mesh, saw)
+    await withinTime(body(mesh, saw), timeoutMs)
   } catch (broken) {
     return { witnesses, broken }
   } finally {
@@ -86,6 +91,18 @@ export async function show({ name, body }: Proof, witnesses: Witness[]): Promise
   return areTwo(witnesses)
     ? { witnesses }
     : { witnesses, broken: new Error(`${name} has one witness only.`) }
+}
+
+async function withinTime(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${ms / 1000} s`)), ms)
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Where no request flows the API server is the witness: of what was asked, and of what became of it. */
@@ -106,7 +123,8 @@ export async function lackOf({ needs = [] }: Told): Promise<string | undefined> 
   return lacking === undefined ? undefined : LACKS[lacking]
 }
 
-const TIMEOUT_MS = 60_000
+/** What a proof changed is taken back after its own time. */
+const LEAVE_WITHIN_MS = 120_000
 /** The mutants' runner takes them from PROOFS, without vitest. */
 const vitest = process.env['VITEST'] === undefined ? undefined : await import('vitest')
 
@@ -115,7 +133,10 @@ export function proof(name: string, told: Told, body: Body): void {
   PROOFS.push(made)
   if (vitest === undefined) return
   const { expect, test } = vitest
-  const options = { timeout: told.timeoutMs ?? TIMEOUT_MS, concurrent: told.beside ?? false }
+  const options = {
+    timeout: (told.timeoutMs ?? TIMEOUT_MS) + LEAVE_WITHIN_MS,
+    concurrent: told.beside ?? false,
+  }
   test(name, options, async ({ task, skip }) => {
     const witnesses: Witness[] = []
     const manifests = told.manifests.map((path) => `k8s/${path}`)

@@ -126,6 +126,8 @@ proof(
 const LONGEST_GAPS = [25, 75, 175].map((most) => most + 25)
 /** Odd. Their median is free of a single stall of the machine. */
 const ROUNDS = 9
+/** As many as the retry budget allows at once. */
+const RETRYING = 3
 
 proof(
   'retry.backoff',
@@ -133,13 +135,14 @@ proof(
     promise: 'Retries wait a random time that grows: up to 25, 75, 175 ms.',
     manifests: [FILE],
     fields: [`${IDEMPOTENT}.retries.backoff (absent: Envoy’s own)`],
+    timeoutMs: 90_000,
   },
   async (mesh, saw) => {
     const caller = await paymentCaller(mesh, { fresh: true })
     const charges = Array.from({ length: ROUNDS }, () =>
       chargeOf({ fault: 'status=503;attempts=1-3' }),
     )
-    const { added } = await caller.during(() => caller.calls(charges))
+    const { added } = await caller.during(() => caller.calls(charges, { workers: RETRYING }))
     const gaps = await Promise.all(
       charges.map(async (charge) => {
         const times = (await linesOf(mesh, charge, 4)).map(({ time }) => time)

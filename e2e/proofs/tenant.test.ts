@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '@oms/lab/folders'
 import { parseObjects } from '@oms/lab/kubectl'
+import { underTrial } from './cluster/mutation.ts'
 import { PROBES } from './cluster/names.ts'
 import { proof } from './proof.ts'
 
@@ -29,7 +30,7 @@ proof(
   async (mesh, saw) => {
     const objects = parseObjects(readFileSync(join(ROOT, 'k8s', FILE), 'utf8'))
     await mesh.istiod.pushed(async () => {
-      for (const object of objects) await mesh.changes.create(object)
+      for (const object of underTrial(objects)) await mesh.changes.create(object)
       for (const namespace of ['tenant-a', 'tenant-b'])
         await mesh.changes.create({
           apiVersion: 'v1',

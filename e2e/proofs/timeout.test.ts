@@ -47,7 +47,7 @@ proof(
     )
     const [line] = await accessOf(mesh, caller.pod, read.orderId)
     saw('envoy', 'caller: response_flags', line?.response_flags, 'UT')
-    saw('envoy', 'caller: duration, milliseconds', line?.duration, between(10_000, 10_500))
+    saw('envoy', 'caller: duration, milliseconds', line?.duration, between(9950, 10_500))
     saw('envoy', 'caller: upstream_rq_timeout', added('upstream_rq_timeout'), 1)
   },
 )

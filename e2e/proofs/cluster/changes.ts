@@ -25,7 +25,11 @@ export interface Changes {
   create(object: KubernetesObject): Promise<void>
   /** @throws Error where there is no such object. */
   patch(path: string, operations: readonly PatchOperation[]): Promise<void>
+  /** Applies one that is there already, or makes it. */
+  replace(object: KubernetesObject): Promise<void>
   remove(path: string): Promise<void>
+  /** Whether the owner has changed anything. */
+  any(): boolean
   /** Takes back the owner's, the last first. @throws AggregateError of what could not be. */
   undo(): Promise<void>
 }
@@ -102,10 +106,20 @@ export function openJournal(api: Api, path: string): Journal {
         note({ owner, undo: 'restore', object: await original(at) })
         await api.patch(at, operations)
       },
+      async replace(object) {
+        const before = await api.read(pathOf(object))
+        note(
+          before === undefined
+            ? { owner, undo: 'delete', path: pathOf(object) }
+            : { owner, undo: 'restore', object: before },
+        )
+        await api.apply(object)
+      },
       async remove(at) {
         note({ owner, undo: 'restore', object: await original(at) })
         await api.remove(at)
       },
+      any: () => entries.some((entry) => entry.owner === owner),
       undo: () => undo((entry) => entry.owner === owner),
     }
   }

@@ -88,6 +88,8 @@ export interface AccessLine {
 interface Connection {
   /** A new proof begins. */
   begin(name: string): Mesh
+  /** Removes every probe: the next ones are made anew. */
+  forget(): Promise<void>
 }
 
 let opened: Promise<Connection> | undefined
@@ -224,7 +226,14 @@ async function connect(target: Target): Promise<Connection> {
     }
   }
 
-  return { begin }
+  async function forget(): Promise<void> {
+    const all = [...shared.values(), ...spares.values()]
+    shared.clear()
+    spares.clear()
+    await Promise.all(all.map(async (each) => (await each.catch(() => undefined))?.remove()))
+  }
+
+  return { begin, forget }
 }
 
 /** Every image of the product has Node: the probe's program is a ConfigMap's. */
