@@ -82,7 +82,7 @@ proof(
       { 200: 180 },
     )
     saw('ledger', 'payment-service: at most at once', mostAtOnce(lines), between(151, 180))
-    const inbound = (stat: string): number => added.of(statOf('inbound|8080|', stat))
+    const inbound = (stat: string): number => added.of(statOf('inbound|8080||', stat))
     const overflows = OVERFLOWS.reduce((sum, stat) => sum + inbound(stat), 0)
     saw('envoy', 'payment-service: overflows', overflows, 0)
     saw(

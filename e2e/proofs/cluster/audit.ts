@@ -7,17 +7,50 @@ import { ROOT } from '@oms/lab/folders'
 import type { Api } from './api.ts'
 import { forwardPort } from './envoy.ts'
 import { EGRESS, OM, PSP } from './names.ts'
+import { AMOUNT, TENANT } from './payment.ts'
 import { podsOf } from './pods.ts'
 
 /** Seconds until every order must be final. */
 const SETTLED_WITHIN_S = '60'
 
 export interface Audited {
-  /** 0: no promise is broken; 1: one is; 2: not checked. */
-  readonly code: number
-  readonly said: string
+  /** Promises that were checked, as `I1 charged at most once`. */
+  readonly checked: readonly string[]
+  /** What breaks one. */
+  readonly broken: readonly string[]
+  /** Charges that probes made, each once by the tables and by the processor's own ledger. */
+  readonly direct: number
 }
 
+interface Row {
+  readonly id: string
+  readonly promise: string
+  readonly result: 'ok' | 'violated' | 'not checked'
+  readonly findings: readonly { readonly subject: string; readonly why: string }[]
+}
+
+/** What the audit says of a charge without an order that was made exactly once. */
+const ONCE = `${AMOUNT} kept instead of 0 by the payment tables; ${AMOUNT} kept instead of 0 by the processor`
+/** Its other complaint about them, which is true. */
+const WITHOUT_ORDER = 'payment or reservation of an order this tenant has not'
+
+function judge(rows: readonly Row[]): Audited {
+  const findings = rows.flatMap(({ id, findings: found }) => found.map((each) => ({ id, ...each })))
+  const isDirect = ({ subject }: { subject: string }): boolean => subject.startsWith(`${TENANT}/`)
+  const once = findings.filter((each) => isDirect(each) && each.id === 'I1' && each.why === ONCE)
+  const broken = findings.filter(
+    (each) => !(isDirect(each) && (each.why === ONCE || each.why === WITHOUT_ORDER)),
+  )
+  return {
+    checked: rows
+      .filter(({ result }) => result !== 'not checked')
+      .map(({ id, promise }) => `${id} ${promise}`),
+    broken: broken.map(({ id, subject, why }) => `${id} ${subject}: ${why}`),
+    direct: once.length,
+  }
+}
+
+/** @throws Error where the audit could not look. */
 export async function runAudit(api: Api): Promise<Audited> {
   const secret = async (namespace: string, name: string, key: string): Promise<string> => {
     const found = await api.read(`/api/v1/namespaces/${namespace}/secrets/${name}`)
@@ -28,7 +61,7 @@ export async function runAudit(api: Api): Promise<Audited> {
     podsOf(api, PSP, 'app=card-processor'),
   ])
   if (postgres === undefined || processor === undefined)
-    return { code: 2, said: 'PostgreSQL or the card processor has no pod.' }
+    throw new Error('PostgreSQL or the card processor has no pod.')
   const forwards = await Promise.all([
     forwardPort(api, postgres, 5432),
     forwardPort(api, processor, 8083),
@@ -50,9 +83,10 @@ export async function runAudit(api: Api): Promise<Audited> {
       NODE_EXTRA_CA_CERTS: authority,
     }
     const main = join(ROOT, 'audit/src/main.ts')
-    const args = [main, '--settle-timeout', SETTLED_WITHIN_S]
+    const args = [main, '--json', '--settle-timeout', SETTLED_WITHIN_S]
     const { code, stdout, stderr } = await exec(process.execPath, args, { env })
-    return { code, said: `${stdout}${stderr}`.trim() }
+    if (code > 1) throw new Error(stderr.trim())
+    return judge(JSON.parse(stdout).rows)
   } finally {
     rmSync(folder, { recursive: true })
     await Promise.all(forwards.map((each) => each.close()))

@@ -7,7 +7,10 @@ import { clusterOf, OM, originOf, statOf } from './names.ts'
 import type { Call, Probe } from './probe.ts'
 
 export const PAYMENT = clusterOf('payment-service')
-export const TENANT = 'acme'
+/** Of nobody's orders: what a probe charges has no order, and the audit after the proofs sets it apart. */
+export const TENANT = 'proofs'
+/** Of each charge, in minor units. */
+export const AMOUNT = 4990
 
 export interface PaymentCall extends Call {
   readonly orderId: string
@@ -37,7 +40,7 @@ export function chargeOf({ fault, headers = {}, key }: PaymentCallOptions = {}):
     },
     body: {
       order_id: orderId,
-      amount_minor: 4990,
+      amount_minor: AMOUNT,
       currency: 'EUR',
       payment_token: 'pm_approve0001',
     },
