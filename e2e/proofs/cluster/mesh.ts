@@ -30,6 +30,8 @@ export interface Mesh {
   readonly target: Target
   readonly capabilities: Capabilities
   readonly changes: Changes
+  /** Of what several proofs use: taken back when the run ends. */
+  changesOf(owner: string): Changes
   readonly istiod: Istiod
   /** One for each identity, for all proofs that do not mind what it did before. */
   probe(options: ProbeOptions): Promise<Probe>
@@ -38,6 +40,7 @@ export interface Mesh {
   pods(app: string, namespace?: string): Promise<readonly KubernetesObject[]>
   /** Of each pod, in the order of `pods`. */
   envoys(app: string, namespace?: string): Promise<readonly Envoy[]>
+  envoyOf(pod: KubernetesObject): Promise<Envoy>
   /** Lines of a service since the proof began. */
   lines(service: ServiceName | 'probe', wanted: (line: Line) => boolean): Promise<readonly Line[]>
   gateway(call: GatewayCall): Promise<Answer>
@@ -173,6 +176,7 @@ async function connect(target: Target): Promise<Connection> {
       target,
       capabilities,
       changes,
+      changesOf: journal.changesOf,
       istiod,
       probe,
       async freshProbe(options) {
@@ -184,6 +188,7 @@ async function connect(target: Target): Promise<Connection> {
       async envoys(app, namespace) {
         return Promise.all((await podsFor(app, namespace)).map(proxyOf))
       },
+      envoyOf: proxyOf,
       lines(service, wanted) {
         const of =
           service === 'probe'
