@@ -164,8 +164,15 @@ proof(
       (line) => line.path === path,
     )
     saw('ledger', 'the host outside: requests', reached.length, 0)
-    const stranger = await beside.call(READ)
-    saw('ledger', `${PROBES}: the answer for ${PSP_HOST}`, stranger.status, 502)
+    // Its proxy knows nothing at this port and cuts the connection.
+    const { value: stranger, added } = await (await beside.envoy()).during(() => beside.call(READ))
+    saw('ledger', `${PROBES}: the answer for ${PSP_HOST}`, stranger.status, 0)
+    saw(
+      'envoy',
+      `${PROBES}: tcp.BlackHoleCluster.downstream_cx_total`,
+      added.of('tcp.BlackHoleCluster.downstream_cx_total'),
+      1,
+    )
   },
 )
 

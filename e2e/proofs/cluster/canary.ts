@@ -57,7 +57,7 @@ async function untilKnown(envoy: Envoy, hosts: number): Promise<void> {
   await until(`${hosts} pods of the canary at the gateway`, KNOWN_WITHIN_MS, async () => {
     const lines = (await envoy.get('/clusters')).split('\n')
     const known = lines.filter(
-      (line) => line.startsWith(`${CANARY};::`) && line.includes('::cx_total::'),
+      (line) => line.startsWith(CANARY) && line.includes('::cx_total::'),
     )
     return known.length === hosts ? true : undefined
   })
