@@ -7,14 +7,12 @@ import {
   GATEWAY_HTTP,
   gatewayCalls,
   linesOfTenant,
-  linesOfTrace,
   newTenant,
-  traceHead,
 } from './cluster/ingress.ts'
 import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { clusterOf, EXTERNAL, GATEWAY_HOST, identityOf, INGRESS, OM, originOf, statOf } from './cluster/names.ts'
-import { PAYMENT, TENANT } from './cluster/payment.ts'
+import { clusterOf, EXTERNAL, GATEWAY_HOST, identityOf, INGRESS, OM, statOf } from './cluster/names.ts'
+import { linesOf, PAYMENT, readOf, TENANT } from './cluster/payment.ts'
 import { logLines, podsOf, untilRolledOut } from './cluster/pods.ts'
 import type { Answer, Probe } from './cluster/probe.ts'
 import { between, proof } from './proof.ts'
@@ -226,17 +224,18 @@ proof(
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
-    const head = traceHead(false)
+    const { orderId, ...call } = readOf()
     const probe = await mesh.probe({
       namespace: OM,
       account: 'order-service',
       annotations: { 'sidecar.istio.io/nativeSidecar': 'false' },
-      callAtStart: { url: `${originOf('payment-service')}/health`, headers: head.headers },
+      callAtStart: call,
     })
     try {
       const [said] = await untilLog(mesh, probe)
-      saw('ledger', 'the first call', [said?.['status'], said?.['error'] ?? null], [200, null])
-      const lines = await linesOfTrace(mesh, 'payment-service', head, 1)
+      const answered = [said?.['status'], said?.['error'] ?? null]
+      saw('ledger', 'the first call, of a payment that is not there', answered, [404, null])
+      const lines = await linesOf(mesh, { ...call, orderId }, 1)
       saw('ledger', 'payment-service: who called', lines.map(({ peer }) => peer), [
         identityOf('order-service'),
       ])

@@ -23,6 +23,7 @@ interface Asked {
   readonly remote: string
   readonly sni: string | null
   readonly forwarded_client_cert: boolean
+  readonly forwarded_attempt_count: boolean
 }
 
 /** What the card processor saw since; a request of ours goes to a route that payment-service does not use. */
@@ -83,14 +84,15 @@ proof(
     )
     saw(
       'processor',
-      'who came: method, address, name in the TLS greeting, a certificate of the caller',
+      'who came: method, address, name in the TLS greeting, the caller’s certificate, its tries',
       (await askedSince(mesh, sinceMs)).map((line) => [
         line.method,
         line.remote,
         line.sni,
         line.forwarded_client_cert,
+        line.forwarded_attempt_count,
       ]),
-      [['GET', gateway['status'].podIP, PSP_HOST, false]],
+      [['GET', gateway['status'].podIP, PSP_HOST, false, false]],
     )
     saw('envoy', 'egress gateway → processor: upstream_rq_total', added.of(`${TO_PSP}upstream_rq_total`), 2)
     saw(

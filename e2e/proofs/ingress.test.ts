@@ -118,6 +118,9 @@ proof(
     )
     const inside = await ask('/internal/v1/orders/1/reservation-verdict', good)
     saw('ledger', 'the answer at /internal', inside.status, 404)
+    const below = await ask(`${LIST}/${crypto.randomUUID()}`, good)
+    const answered = [below.status, below.text.includes('oms.example/problems')]
+    saw('ledger', 'the answer at an order that is not there, the service’s own', answered, [404, true])
     const beside = await ask('/api/v1/orders-and-more', good)
     saw('ledger', 'the answer at a path that only begins like ours', beside.status, 404)
     saw(

@@ -144,8 +144,9 @@ function createServer({ tls, logger = false }: ProcessorOptions): Server {
         duration_ms: Math.round(reply.elapsedTime),
         remote: request.ip,
         sni: serverNameOf(request.raw.socket),
-        // A proxy's account of who called inside of its mesh: none of a third party's business.
+        // What a proxy knows of the calls inside of its mesh is none of a third party's business.
         forwarded_client_cert: request.headers['x-forwarded-client-cert'] !== undefined,
+        forwarded_attempt_count: request.headers['x-envoy-attempt-count'] !== undefined,
       },
       'request',
     )
