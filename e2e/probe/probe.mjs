@@ -19,7 +19,8 @@ const TEXT_LIMIT = 16_384
 if (process.argv.includes('session')) await session()
 else {
   serve()
-  if (process.env.CALL_AT_START !== undefined) await callAtStart(JSON.parse(process.env.CALL_AT_START))
+  if (process.env.CALL_AT_START !== undefined)
+    await callAtStart(JSON.parse(process.env.CALL_AT_START))
 }
 
 function serve() {

@@ -46,9 +46,16 @@ proof(
     await addRoutes(mesh)
     const path = `${PATH}/${crypto.randomUUID()}`
     const { value: answers, added } = await (await mesh.gatewayEnvoy()).during(() =>
-      gatewayCalls(mesh, [{ path, tenant: newTenant(), headers: { 'x-canary': 'true' }, repeat: 20 }]),
+      gatewayCalls(mesh, [
+        { path, tenant: newTenant(), headers: { 'x-canary': 'true' }, repeat: 20 },
+      ]),
     )
-    saw('ledger', 'answers of no pod', countBy(answers, ({ status }) => status), { 503: 20 })
+    saw(
+      'ledger',
+      'answers of no pod',
+      countBy(answers, ({ status }) => status),
+      { 503: 20 },
+    )
     saw(
       'envoy',
       'gateway: upstream_cx_none_healthy of the subset',
@@ -80,7 +87,12 @@ proof(
     const { statuses, versions, sent } = await read(mesh, MANY)
     const { least, most } = binomialBounds(MANY, SHARE)
     saw('ledger', 'answers', statuses, { 200: MANY })
-    saw('ledger', 'order-service: requests of the canary', versions.canary, between(least, most, '99.99 %'))
+    saw(
+      'ledger',
+      'order-service: requests of the canary',
+      versions.canary,
+      between(least, most, '99.99 %'),
+    )
     saw('ledger', 'order-service: requests', versions.canary + versions.stable, MANY)
     saw('envoy', 'gateway: upstream_rq_total by subset', sent, versions)
   },

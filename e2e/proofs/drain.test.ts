@@ -3,15 +3,18 @@ import { randomUUID } from 'node:crypto'
 import type { KubernetesObject } from './cluster/api.ts'
 import { pathOf, until } from './cluster/api.ts'
 import type { Envoy } from './cluster/envoy.ts'
-import {
-  GATEWAY_HTTP,
-  gatewayCalls,
-  linesOfTenant,
-  newTenant,
-} from './cluster/ingress.ts'
+import { GATEWAY_HTTP, gatewayCalls, linesOfTenant, newTenant } from './cluster/ingress.ts'
 import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { clusterOf, EXTERNAL, GATEWAY_HOST, identityOf, INGRESS, OM, statOf } from './cluster/names.ts'
+import {
+  clusterOf,
+  EXTERNAL,
+  GATEWAY_HOST,
+  INGRESS,
+  identityOf,
+  OM,
+  statOf,
+} from './cluster/names.ts'
 import { linesOf, PAYMENT, readOf, TENANT } from './cluster/payment.ts'
 import { logLines, podsOf, untilRolledOut } from './cluster/pods.ts'
 import type { Answer, Probe } from './cluster/probe.ts'
@@ -24,7 +27,10 @@ const ORDER = `/apis/apps/v1/namespaces/${OM}/deployments/order-service`
 /** As `kubectl rollout restart` does it; nothing to take back: that would be one more rollout. */
 async function restart(mesh: Mesh, deployment: string): Promise<void> {
   const { metadata } = (await mesh.api.read(deployment))?.['spec'].template ?? {}
-  const annotations = { ...metadata?.annotations, 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() }
+  const annotations = {
+    ...metadata?.annotations,
+    'kubectl.kubernetes.io/restartedAt': new Date().toISOString(),
+  }
   await mesh.api.patch(deployment, [
     { op: 'add', path: '/spec/template/metadata/annotations', value: annotations },
   ])
@@ -108,7 +114,12 @@ proof(
       gateway === undefined
         ? []
         : await mesh.accessLog(gateway, ({ path }) => path === '/api/v1/orders')
-    saw('envoy', 'gateway: response_flags', countBy(flagged, (line) => line.response_flags), {})
+    saw(
+      'envoy',
+      'gateway: response_flags',
+      countBy(flagged, (line) => line.response_flags),
+      {},
+    )
   },
 )
 
@@ -145,9 +156,9 @@ proof(
     ])
     await untilRolledOut(mesh.api, INGRESS, 'istio-ingressgateway')
     // The newest: nobody has an idle connection to it, which it would wait for.
-    const leaving = (await podsOf(mesh.api, INGRESS, 'istio=ingressgateway')).toSorted((a, b) =>
-      a['status'].startTime < b['status'].startTime ? -1 : 1,
-    ).at(-1)
+    const leaving = (await podsOf(mesh.api, INGRESS, 'istio=ingressgateway'))
+      .toSorted((a, b) => (a['status'].startTime < b['status'].startTime ? -1 : 1))
+      .at(-1)
     if (leaving === undefined) throw new Error(`There is no gateway in ${INGRESS}.`)
     const envoy = await mesh.envoyOf(leaving)
     const tenant = newTenant()
@@ -218,9 +229,7 @@ proof(
   {
     promise: 'Where sidecars are no native ones, a program’s first call finds its proxy ready.',
     manifests: ['istio-control-plane/istio.yaml'],
-    fields: [
-      'Istio default spec.values.meshConfig.defaultConfig.holdApplicationUntilProxyStarts',
-    ],
+    fields: ['Istio default spec.values.meshConfig.defaultConfig.holdApplicationUntilProxyStarts'],
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
@@ -236,16 +245,21 @@ proof(
       const answered = [said?.['status'], said?.['error'] ?? null]
       saw('ledger', 'the first call, of a payment that is not there', answered, [404, null])
       const lines = await linesOf(mesh, { ...call, orderId }, 1)
-      saw('ledger', 'payment-service: who called', lines.map(({ peer }) => peer), [
-        identityOf('order-service'),
-      ])
+      saw(
+        'ledger',
+        'payment-service: who called',
+        lines.map(({ peer }) => peer),
+        [identityOf('order-service')],
+      )
       const names = (containers: readonly { readonly name: string }[] = []) =>
         containers.map(({ name }) => name).filter((name) => name === 'istio-proxy')
       const { initContainers, containers } = probe.pod['spec']
-      saw('kubernetes', 'proxies: native, others', [names(initContainers), names(containers)], [
-        [],
-        ['istio-proxy'],
-      ])
+      saw(
+        'kubernetes',
+        'proxies: native, others',
+        [names(initContainers), names(containers)],
+        [[], ['istio-proxy']],
+      )
       const stats = await (await probe.envoy()).stats()
       saw('envoy', 'upstream_rq_total', stats.of(statOf(PAYMENT, 'upstream_rq_total')), 1)
     } finally {

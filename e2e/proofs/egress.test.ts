@@ -41,7 +41,8 @@ async function egressGateway(mesh: Mesh) {
   const [pod, ...others] = (
     await mesh.api.list(`/api/v1/namespaces/${EGRESS}/pods?${query}`)
   ).filter(({ metadata }) => !('deletionTimestamp' in metadata))
-  if (pod === undefined || others.length > 0) throw new Error('Of the egress gateway one pod, please.')
+  if (pod === undefined || others.length > 0)
+    throw new Error('Of the egress gateway one pod, please.')
   return pod
 }
 
@@ -66,11 +67,7 @@ proof(
     const gateway = await egressGateway(mesh)
     const envoy = await mesh.envoyOf(gateway)
     const { value: answers, added } = await envoy.during(() =>
-      caller.calls([
-        READ,
-        { ...READ, method: 'POST' },
-        { ...READ, method: 'DELETE' },
-      ]),
+      caller.calls([READ, { ...READ, method: 'POST' }, { ...READ, method: 'DELETE' }]),
     )
     saw(
       'ledger',
@@ -94,7 +91,12 @@ proof(
       ]),
       [['GET', gateway['status'].podIP, PSP_HOST, false, false]],
     )
-    saw('envoy', 'egress gateway → processor: upstream_rq_total', added.of(`${TO_PSP}upstream_rq_total`), 2)
+    saw(
+      'envoy',
+      'egress gateway → processor: upstream_rq_total',
+      added.of(`${TO_PSP}upstream_rq_total`),
+      2,
+    )
     saw(
       'envoy',
       'egress gateway → processor: connections, each with a handshake',
@@ -102,6 +104,12 @@ proof(
       added.of(`${TO_PSP}upstream_cx_total`),
     )
     saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY}rbac.denied`), 1)
+    saw(
+      'envoy',
+      'egress gateway: listeners that wait for what they need',
+      (await envoy.stats()).of('listener_manager.total_listeners_warming'),
+      0,
+    )
   },
 )
 
@@ -117,7 +125,12 @@ proof(
     const caller = await mesh.probe({ namespace: OM, account: 'order-service' })
     const envoy = await mesh.envoyOf(await egressGateway(mesh))
     const { value: answer, added } = await envoy.during(() => caller.call(READ))
-    saw('ledger', 'order-service’s answer', [answer.status, answer.text], [403, 'RBAC: access denied'])
+    saw(
+      'ledger',
+      'order-service’s answer',
+      [answer.status, answer.text],
+      [403, 'RBAC: access denied'],
+    )
     saw('processor', 'requests', (await askedSince(mesh, sinceMs)).length, 0)
     saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY}rbac.denied`), 1)
   },

@@ -98,14 +98,7 @@ function order(status: number, inside: readonly string[]): readonly string[] {
     `  ${GATEWAY} client ${status}`,
     `    order-service.${OM} server ${status}`,
     `      order-service POST /api/v1/orders ${status}`,
-    ...indented(
-      [
-        'order-service order.accept_order',
-        ...RESERVE,
-        ...inside,
-      ],
-      4,
-    ),
+    ...indented(['order-service order.accept_order', ...RESERVE, ...inside], 4),
   ]
 }
 
@@ -279,7 +272,12 @@ async function sampledElsewhere(mesh: Mesh, saw: Saw): Promise<void> {
     [{ url: `${originOf('probe', EXTERNAL)}${path}`, repeat: MANY }],
     { workers: 8 },
   )
-  saw('ledger', 'oms-probe: answers', countBy(answers, ({ status }) => status), { 200: MANY })
+  saw(
+    'ledger',
+    'oms-probe: answers',
+    countBy(answers, ({ status }) => status),
+    { 200: MANY },
+  )
   const lines = await untilLines(MANY, () =>
     readLedger(
       mesh.api,
@@ -289,7 +287,14 @@ async function sampledElsewhere(mesh: Mesh, saw: Saw): Promise<void> {
     ),
   )
   void outside
-  await judge(saw, { who: 'oms-probe', lines, share: 0.01, envoy, before: before.of(SENT), spans: 1 })
+  await judge(saw, {
+    who: 'oms-probe',
+    lines,
+    share: 0.01,
+    envoy,
+    before: before.of(SENT),
+    spans: 1,
+  })
   const dropped = (await envoy.stats()).of(DROPPED) - before.of(DROPPED)
   saw('envoy', 'oms-probe: reports_dropped: Jaeger does not let it in', dropped, atLeast(1))
 }
@@ -333,7 +338,10 @@ interface Sampled {
   readonly spans: number
 }
 
-async function judge(saw: Saw, { who, lines, share, envoy, before, spans }: Sampled): Promise<void> {
+async function judge(
+  saw: Saw,
+  { who, lines, share, envoy, before, spans }: Sampled,
+): Promise<void> {
   const sampled = lines.filter((line) => line.sampled === '1').length
   saw('ledger', `${who}: requests`, lines.length, MANY)
   saw('ledger', `${who}: sampled`, sampled, expectSampled(share))
@@ -400,7 +408,10 @@ proof(
 )
 
 const EXPECTED_KINDS = Object.fromEntries(
-  [GATEWAY, ...SERVICES.map((service) => `${service}.${OM}`)].map((proxy) => [`${proxy} server`, 1]),
+  [GATEWAY, ...SERVICES.map((service) => `${service}.${OM}`)].map((proxy) => [
+    `${proxy} server`,
+    1,
+  ]),
 )
 
 function kindOf({ service, tags }: Span): string {

@@ -23,7 +23,7 @@ interface JaegerSpan {
 }
 
 /** What `GET /api/traces/{id}` answers. */
-export interface JaegerAnswer {
+interface JaegerAnswer {
   readonly data: readonly {
     readonly spans: readonly JaegerSpan[]
     readonly processes: Readonly<Record<string, { readonly serviceName: string }>>

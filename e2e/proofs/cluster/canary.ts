@@ -11,7 +11,7 @@ import { untilRolledOut } from './pods.ts'
 
 const NAME = 'order-service-canary'
 const DEPLOYMENTS = `/apis/apps/v1/namespaces/${OM}/deployments`
-export const ROUTES = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/${NAME}`
+const ROUTES = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/${NAME}`
 export const STABLE = clusterOf('order-service', 8080, OM, 'stable')
 export const CANARY = clusterOf('order-service', 8080, OM, 'canary')
 
@@ -56,9 +56,7 @@ async function deploymentOf(mesh: Mesh): Promise<KubernetesObject> {
 async function untilKnown(envoy: Envoy, hosts: number): Promise<void> {
   await until(`${hosts} pods of the canary at the gateway`, KNOWN_WITHIN_MS, async () => {
     const lines = (await envoy.get('/clusters')).split('\n')
-    const known = lines.filter(
-      (line) => line.startsWith(CANARY) && line.includes('::cx_total::'),
-    )
+    const known = lines.filter((line) => line.startsWith(CANARY) && line.includes('::cx_total::'))
     return known.length === hosts ? true : undefined
   })
 }

@@ -3,14 +3,7 @@
  * process, so that whoever starts next can take back what was left.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import {
-  type Api,
-  ApiError,
-  collectionOf,
-  type KubernetesObject,
-  type PatchOperation,
-  pathOf,
-} from './api.ts'
+import { type Api, ApiError, type KubernetesObject, type PatchOperation, pathOf } from './api.ts'
 
 /** How one is taken back, and whose it is. */
 type Entry = { readonly owner: string } & (
@@ -25,6 +18,8 @@ export interface Changes {
   /** @throws Error where there is no such object. */
   patch(path: string, operations: readonly PatchOperation[]): Promise<void>
   remove(path: string): Promise<void>
+  /** Whether the proxies' configuration is among it. */
+  concernProxies(): boolean
   /** Takes back the owner's, the last first. @throws AggregateError of what could not be. */
   undo(): Promise<void>
 }
@@ -79,7 +74,7 @@ export function openJournal(api: Api, path: string): Journal {
       const entry = entries.findLast(isOurs)
       if (entry === undefined) break
       await takeBack(entry).catch((error: Error) => {
-        if (!isGone(error)) failures.push(new Error(`${tell(entry)}: ${error.message}`))
+        if (!isGone(error)) failures.push(new Error(`${pathIn(entry)}: ${error.message}`))
       })
       entries.splice(entries.indexOf(entry), 1)
       write()
@@ -105,6 +100,8 @@ export function openJournal(api: Api, path: string): Journal {
         note({ owner, undo: 'restore', object: await original(at) })
         await api.remove(at)
       },
+      concernProxies: () =>
+        entries.some((entry) => entry.owner === owner && pathIn(entry).includes('.istio.io/')),
       undo: () => undo((entry) => entry.owner === owner),
     }
   }
@@ -117,8 +114,6 @@ function isGone(error: Error): boolean {
   return error instanceof ApiError && error.status === 404
 }
 
-function tell(entry: Entry): string {
-  return entry.undo === 'delete'
-    ? entry.path
-    : `${collectionOf(entry.object)}/${entry.object.metadata.name}`
+function pathIn(entry: Entry): string {
+  return entry.undo === 'delete' ? entry.path : pathOf(entry.object)
 }

@@ -5,11 +5,11 @@ import type { Mesh } from './mesh.ts'
 import { EXTERNAL, GATEWAY_HOST, INGRESS, type ServiceName } from './names.ts'
 import type { Answer, Call, Pace } from './probe.ts'
 
-export const GATEWAY_URL = `https://istio-ingressgateway.${INGRESS}.svc.cluster.local`
+const GATEWAY_URL = `https://istio-ingressgateway.${INGRESS}.svc.cluster.local`
 /** Its account of who got past the token and the policy. */
 export const GATEWAY_HTTP = 'http.outbound_0.0.0.0_8443;.'
 
-export interface GatewayLoad extends Omit<Call, 'url' | 'servername' | 'insecure'> {
+interface GatewayLoad extends Omit<Call, 'url' | 'servername' | 'insecure'> {
   readonly path: string
   readonly tenant: string
 }

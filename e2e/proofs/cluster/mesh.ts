@@ -167,6 +167,19 @@ async function connect(target: Target): Promise<Connection> {
     return proxyOf(pod)
   }
 
+  /** The next proof begins with the configuration as it was. */
+  async function takeBack(changes: Changes): Promise<void> {
+    if (!changes.concernProxies()) return changes.undo()
+    let undone = Promise.resolve()
+    const undo = (): Promise<void> => {
+      undone = changes.undo()
+      return undone
+    }
+    // What no proxy has makes no push.
+    await istiod.pushed(undo).catch(() => undefined)
+    await undone
+  }
+
   function begin(name: string): Mesh {
     const sinceMs = Date.now()
     const changes = journal.changesOf(name)
@@ -206,7 +219,7 @@ async function connect(target: Target): Promise<Connection> {
       processorLedger,
       async end() {
         await Promise.all(fresh.map((each) => each.remove()))
-        await changes.undo()
+        await takeBack(changes)
       },
     }
   }

@@ -151,7 +151,14 @@ async function ensureProgram(api: Api, namespace: string): Promise<void> {
 
 function podFor(
   image: string,
-  { namespace, account = 'default', injected = true, annotations = {}, labels = {}, callAtStart }: ProbeOptions,
+  {
+    namespace,
+    account = 'default',
+    injected = true,
+    annotations = {},
+    labels = {},
+    callAtStart,
+  }: ProbeOptions,
 ): KubernetesObject {
   made += 1
   return {
