@@ -6,6 +6,7 @@ import type { Mesh } from './cluster/mesh.ts'
 import { EGRESS, EXTERNAL, OM, PROBES, PSP, PSP_HOST } from './cluster/names.ts'
 import { logLines } from './cluster/pods.ts'
 import { type Call, PROBE_LABEL } from './cluster/probe.ts'
+import { warmingIn } from './cluster/warming.ts'
 import { proof } from './proof.ts'
 
 const FILE = 'istio-config/egress-psp.yaml'
@@ -104,12 +105,7 @@ proof(
       added.of(`${TO_PSP}upstream_cx_total`),
     )
     saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY}rbac.denied`), 1)
-    saw(
-      'envoy',
-      'egress gateway: listeners that wait for what they need',
-      (await envoy.stats()).of('listener_manager.total_listeners_warming'),
-      0,
-    )
+    saw('envoy', 'egress gateway: listeners and clusters that wait', await warmingIn(envoy), 0)
   },
 )
 

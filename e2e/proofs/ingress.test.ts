@@ -12,6 +12,7 @@ import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { clusterOf, INGRESS, statOf } from './cluster/names.ts'
 import { TENANT } from './cluster/payment.ts'
+import { warmingIn } from './cluster/warming.ts'
 import { between, proof } from './proof.ts'
 
 const FILE = 'istio-config/ingress-orders.yaml'
@@ -129,12 +130,7 @@ proof(
     ])
     const beside = await ask('/api/v1/orders-and-more', good)
     saw('ledger', 'the answer at a path that only begins like ours', beside.status, 404)
-    saw(
-      'envoy',
-      'gateway: listeners that wait for what they need',
-      (await envoy.stats()).of('listener_manager.total_listeners_warming'),
-      0,
-    )
+    saw('envoy', 'gateway: listeners and clusters that wait', await warmingIn(envoy), 0)
     saw(
       'kubernetes',
       'the certificate that the gateway shows, and the Secret’s',
