@@ -74,23 +74,25 @@ function tell(request, response, at) {
 }
 
 async function session() {
-  const agents = {
-    'http:': new HttpAgent({ keepAlive: true, maxSockets: 512 }),
-    'https:': new HttpsAgent({ keepAlive: true, maxSockets: 512 }),
-  }
   for await (const line of createInterface({ input: process.stdin })) {
     const job = JSON.parse(line)
     // Jobs run side by side: a proof may ask while another call of its own is under way.
-    void answered(job, agents).then((answer) =>
+    void answered(job).then((answer) =>
       process.stdout.write(`${JSON.stringify({ id: job.id, ...answer })}\n`),
     )
   }
 }
 
-async function answered(job, agents) {
-  return job.dial === undefined
-    ? { answers: await calls(job, agents) }
-    : { answer: await dialled(job.dial) }
+async function answered(job) {
+  if (job.dial !== undefined) return { answer: await dialled(job.dial) }
+  // Connections of its own: a proxy obeys what it was told lately on new connections only.
+  const agents = {
+    'http:': new HttpAgent({ keepAlive: true, maxSockets: 512 }),
+    'https:': new HttpsAgent({ keepAlive: true, maxSockets: 512 }),
+  }
+  const answers = await calls(job, agents)
+  for (const agent of Object.values(agents)) agent.destroy()
+  return { answers }
 }
 
 async function calls({ calls: wanted, workers = 1, everyMs, rampMs = 0 }, agents) {

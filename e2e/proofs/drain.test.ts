@@ -155,10 +155,7 @@ proof(
       { op: 'add', path: '/spec/replicas', value: Math.max(2, replicas) },
     ])
     await untilRolledOut(mesh.api, INGRESS, 'istio-ingressgateway')
-    // The newest: nobody has an idle connection to it, which it would wait for.
-    const leaving = (await podsOf(mesh.api, INGRESS, 'istio=ingressgateway'))
-      .toSorted((a, b) => (a['status'].startTime < b['status'].startTime ? -1 : 1))
-      .at(-1)
+    const [leaving] = await podsOf(mesh.api, INGRESS, 'istio=ingressgateway')
     if (leaving === undefined) throw new Error(`There is no gateway in ${INGRESS}.`)
     const envoy = await mesh.envoyOf(leaving)
     const tenant = newTenant()

@@ -64,7 +64,8 @@ proof(
   },
   async (mesh, saw) => {
     const sinceMs = Date.now()
-    const caller = await mesh.probe({ namespace: OM, account: 'payment-service' })
+    // The gateway obeys a new policy on new connections only: this one's proxy has none yet.
+    const caller = await mesh.freshProbe({ namespace: OM, account: 'payment-service' })
     const gateway = await egressGateway(mesh)
     const envoy = await mesh.envoyOf(gateway)
     const { value: answers, added } = await envoy.during(() =>
@@ -118,7 +119,7 @@ proof(
   },
   async (mesh, saw) => {
     const sinceMs = Date.now()
-    const caller = await mesh.probe({ namespace: OM, account: 'order-service' })
+    const caller = await mesh.freshProbe({ namespace: OM, account: 'order-service' })
     const envoy = await mesh.envoyOf(await egressGateway(mesh))
     const { value: answer, added } = await envoy.during(() => caller.call(READ))
     saw(

@@ -25,6 +25,8 @@ writeTarget(target)
 const api = createApi(target.context, target.kubeconfig)
 const journal = openJournal(api, target.journal)
 if (!values.keep) await journal.undoAll()
+// Of a run that was ended: each has a proxy, and a machine has room for few dozens (inotify).
+await removeProbes(api)
 await prepare(api, journal.changesOf('prepare'))
 process.exitCode = 0
 const vitest = await startVitest('test', [], {
