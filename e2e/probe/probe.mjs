@@ -6,7 +6,7 @@
  *   { id, dial: { host, port, hello?: base64, tls?: {…} } }       → { id, answer: { connected, bytes, error? } }
  *
  * A Call: { url, method?, headers?: {name: value | [values]}, body?, timeoutMs?, abortAfterMs?, repeat?: n, insecure?,
- * servername?, fresh? }. An Answer: { status, ms, at, text, headers, error?, certificate? }.
+ * servername?, fresh?, textLimit?: bytes }. An Answer: { status, ms, at, text, headers, error?, certificate? }.
  */
 import { createServer, Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
@@ -17,7 +17,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 const TEXT_LIMIT = 16_384
 
 if (process.argv.includes('session')) await session()
-else serve()
+else {
+  serve()
+  if (process.env.CALL_AT_START !== undefined)
+    await callAtStart(JSON.parse(process.env.CALL_AT_START))
+}
 
 function serve() {
   const server = createServer((request, response) => {
@@ -31,6 +35,12 @@ function serve() {
   })
   server.listen(8080)
   process.on('SIGTERM', () => process.exit(0))
+}
+
+/** The first thing that this process does: nothing waits for a proxy, nothing is tried again. */
+async function callAtStart(call) {
+  const { status, error } = await ask({ ...call, fresh: true }, {})
+  process.stdout.write(`${JSON.stringify({ msg: 'called at start', status, error })}\n`)
 }
 
 /** As @oms/contracts, log.ts has it. */
@@ -64,23 +74,25 @@ function tell(request, response, at) {
 }
 
 async function session() {
-  const agents = {
-    'http:': new HttpAgent({ keepAlive: true, maxSockets: 512 }),
-    'https:': new HttpsAgent({ keepAlive: true, maxSockets: 512 }),
-  }
   for await (const line of createInterface({ input: process.stdin })) {
     const job = JSON.parse(line)
     // Jobs run side by side: a proof may ask while another call of its own is under way.
-    void answered(job, agents).then((answer) =>
+    void answered(job).then((answer) =>
       process.stdout.write(`${JSON.stringify({ id: job.id, ...answer })}\n`),
     )
   }
 }
 
-async function answered(job, agents) {
-  return job.dial === undefined
-    ? { answers: await calls(job, agents) }
-    : { answer: await dialled(job.dial) }
+async function answered(job) {
+  if (job.dial !== undefined) return { answer: await dialled(job.dial) }
+  // Connections of its own: a proxy obeys what it was told lately on new connections only.
+  const agents = {
+    'http:': new HttpAgent({ keepAlive: true, maxSockets: 512 }),
+    'https:': new HttpsAgent({ keepAlive: true, maxSockets: 512 }),
+  }
+  const answers = await calls(job, agents)
+  for (const agent of Object.values(agents)) agent.destroy()
+  return { answers }
 }
 
 async function calls({ calls: wanted, workers = 1, everyMs, rampMs = 0 }, agents) {
@@ -111,6 +123,7 @@ async function calls({ calls: wanted, workers = 1, everyMs, rampMs = 0 }, agents
 
 function ask(call, agents) {
   const { url, method = 'GET', headers = {}, body, timeoutMs = 20_000, abortAfterMs } = call
+  const { textLimit = TEXT_LIMIT } = call
   const at = performance.now()
   const ms = () => Math.round((performance.now() - at) * 10) / 10
   return new Promise((resolve) => {
@@ -135,13 +148,13 @@ function ask(call, agents) {
         answer.setEncoding('utf8')
         answer.on('data', (chunk) => {
           size += chunk.length
-          if (text.length < TEXT_LIMIT) text += chunk
+          if (text.length < textLimit) text += chunk
         })
         const end = (error) =>
           resolve({
             status: answer.statusCode,
             ms: ms(),
-            text: text.slice(0, TEXT_LIMIT),
+            text: text.slice(0, textLimit),
             size,
             headers: answer.headers,
             ...(peer?.fingerprint256 === undefined ? {} : { certificate: peer.fingerprint256 }),

@@ -27,17 +27,19 @@ export interface TokenOptions {
   readonly tenant?: string
   readonly audience?: string
   readonly expiresIn?: string
+  /** Default: the one that the gateway believes. */
+  readonly issuer?: string
 }
 
 /** @param stateDir where `up` put the key. */
 export async function signToken(
   stateDir: string,
-  { tenant, audience = AUDIENCE, expiresIn = '1h' }: TokenOptions,
+  { tenant, audience = AUDIENCE, expiresIn = '1h', issuer = ISSUER }: TokenOptions,
 ): Promise<string> {
   const key = await importPKCS8(readFileSync(join(stateDir, KEY_FILE), 'utf8'), ALGORITHM)
   return new SignJWT(tenant === undefined ? {} : { tenant })
     .setProtectedHeader({ alg: ALGORITHM, kid: KEY_ID })
-    .setIssuer(ISSUER)
+    .setIssuer(issuer)
     .setSubject('lab-user')
     .setAudience(audience)
     .setIssuedAt()

@@ -22,16 +22,21 @@ interface JaegerSpan {
   readonly tags: readonly { readonly key: string; readonly value: unknown }[]
 }
 
+/** What `GET /api/traces/{id}` answers. */
+interface JaegerAnswer {
+  readonly data: readonly {
+    readonly spans: readonly JaegerSpan[]
+    readonly processes: Readonly<Record<string, { readonly serviceName: string }>>
+  }[]
+}
+
 /** The spans that have arrived so far. */
 export async function readTrace(lab: Lab, traceId: string): Promise<readonly Span[]> {
   const answer = await fetch(`${urlOf(lab, 'jaeger')}/api/traces/${traceId}`)
-  if (!answer.ok) return []
-  const { data } = (await answer.json()) as {
-    data: readonly {
-      spans: readonly JaegerSpan[]
-      processes: Readonly<Record<string, { serviceName: string }>>
-    }[]
-  }
+  return answer.ok ? spansIn((await answer.json()) as JaegerAnswer) : []
+}
+
+export function spansIn({ data }: JaegerAnswer): readonly Span[] {
   return data.flatMap(({ spans, processes }) =>
     spans.map((span) => ({
       id: span.spanID,

@@ -1,6 +1,8 @@
 /** The card processor on one page: ledger, processing, server, routes. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
   type FastifyBaseLogger,
@@ -140,11 +142,21 @@ function createServer({ tls, logger = false }: ProcessorOptions): Server {
         route: request.routeOptions.url ?? 'unmatched',
         status: reply.statusCode,
         duration_ms: Math.round(reply.elapsedTime),
+        remote: request.ip,
+        sni: serverNameOf(request.raw.socket),
+        // What a proxy knows of the calls inside of its mesh is none of a third party's business.
+        forwarded_client_cert: request.headers['x-forwarded-client-cert'] !== undefined,
+        forwarded_attempt_count: request.headers['x-envoy-attempt-count'] !== undefined,
       },
       'request',
     )
   })
   return server
+}
+
+/** What the client called this server in its TLS greeting; null without TLS or a name. */
+function serverNameOf(socket: Socket | TLSSocket): string | null {
+  return ('servername' in socket && socket.servername) || null
 }
 
 /** GET by id, by merchant reference (all of them), or the whole ledger page by page. */

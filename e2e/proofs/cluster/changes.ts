@@ -30,6 +30,8 @@ export interface Changes {
   remove(path: string): Promise<void>
   /** Whether the owner has changed anything. */
   any(): boolean
+  /** Whether the proxies' configuration is among it. */
+  concernProxies(): boolean
   /** Takes back the owner's, the last first. @throws AggregateError of what could not be. */
   undo(): Promise<void>
 }
@@ -84,7 +86,7 @@ export function openJournal(api: Api, path: string): Journal {
       const entry = entries.findLast(isOurs)
       if (entry === undefined) break
       await takeBack(entry).catch((error: Error) => {
-        if (!isGone(error)) failures.push(new Error(`${tell(entry)}: ${error.message}`))
+        if (!isGone(error)) failures.push(new Error(`${pathIn(entry)}: ${error.message}`))
       })
       entries.splice(entries.indexOf(entry), 1)
       write()
@@ -120,6 +122,8 @@ export function openJournal(api: Api, path: string): Journal {
         await api.remove(at)
       },
       any: () => entries.some((entry) => entry.owner === owner),
+      concernProxies: () =>
+        entries.some((entry) => entry.owner === owner && pathIn(entry).includes('.istio.io/')),
       undo: () => undo((entry) => entry.owner === owner),
     }
   }
@@ -143,8 +147,6 @@ function isGone(error: Error): boolean {
   return error instanceof ApiError && error.status === 404
 }
 
-function tell(entry: Entry): string {
-  return entry.undo === 'delete'
-    ? entry.path
-    : `${collectionOf(entry.object)}/${entry.object.metadata.name}`
+function pathIn(entry: Entry): string {
+  return entry.undo === 'delete' ? entry.path : pathOf(entry.object)
 }

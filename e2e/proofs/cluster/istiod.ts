@@ -7,8 +7,8 @@ import { podsOf } from './pods.ts'
 const MONITORING_PORT = 15_014
 /** A push is due 0.1 s after the last change and 10 s after the first. */
 const PUSHED_WITHIN_MS = 15_000
-/** Longer than istiod waits for more changes. */
-const QUIET_MS = 400
+/** Longer than istiod waits for more changes, and than it pauses between two proxies where processors are short. */
+const QUIET_MS = 1000
 
 export interface Istiod {
   /** Sum of a metric over its replicas; 0 where it was never touched. @param pattern matches name and labels. */

@@ -7,7 +7,8 @@ const SCALER = `/apis/autoscaling/v2/namespaces/${SYSTEM}/horizontalpodautoscale
 const DEPLOYMENT = `/apis/apps/v1/namespaces/${SYSTEM}/deployments/istiod`
 
 /** Until all proofs have ended: two of them need three. Resolves once three are ready. */
-export async function threeIstiods({ api, lasting }: Mesh): Promise<void> {
+export async function threeIstiods({ api, changesOf }: Mesh): Promise<void> {
+  const lasting = changesOf('three istiods')
   const found = await api.read(DEPLOYMENT)
   if ((found?.['spec'].replicas ?? 0) < 3) {
     await lasting.patch(SCALER, [{ op: 'replace', path: '/spec/minReplicas', value: 3 }])

@@ -30,8 +30,8 @@ export interface Mesh {
   readonly target: Target
   readonly capabilities: Capabilities
   readonly changes: Changes
-  /** Changes that stay until all proofs have ended. */
-  readonly lasting: Changes
+  /** Of what several proofs use: taken back when the run ends. */
+  changesOf(owner: string): Changes
   readonly istiod: Istiod
   /** One for each identity, for all proofs that do not mind what it did before. */
   probe(options: ProbeOptions): Promise<Probe>
@@ -43,6 +43,7 @@ export interface Mesh {
   /** Of each pod, in the order of `pods`. */
   envoys(app: string, namespace?: string): Promise<readonly Envoy[]>
   envoysOf(selector: string, namespace: string): Promise<readonly Envoy[]>
+  envoyOf(pod: KubernetesObject): Promise<Envoy>
   /** Lines of a service since the proof began. */
   lines(service: ServiceName | 'probe', wanted: (line: Line) => boolean): Promise<readonly Line[]>
   /** Of any workload that writes such lines. */
@@ -92,6 +93,9 @@ interface Connection {
   forget(): Promise<void>
 }
 
+/** Each proxy watches files, and a user of Linux has 128 such watchers (inotify): enough for about forty proxies. */
+const SHARED_AT_MOST = 16
+
 let opened: Promise<Connection> | undefined
 
 /** One for the whole run. */
@@ -103,7 +107,6 @@ export function openMesh(): Promise<Connection> {
 async function connect(target: Target): Promise<Connection> {
   const api = createApi(target.context, target.kubeconfig)
   const journal = openJournal(api, target.journal)
-  const lasting = journal.changesOf('all proofs')
   const { image, deployment } = await productOn(api)
   const shared = new Map<string, Promise<Probe>>()
   const proxies = new Map<string, Promise<Envoy>>()
@@ -112,10 +115,17 @@ async function connect(target: Target): Promise<Connection> {
   const capabilities = await detectCapabilities(api, target)
   const istiod = createIstiod(api)
 
-  function probe(options: ProbeOptions): Promise<Probe> {
+  async function probe(options: ProbeOptions): Promise<Probe> {
     const key = JSON.stringify(options)
     const known = shared.get(key) ?? createProbe(api, image, options)
+    // The last one is the one used last.
+    shared.delete(key)
     shared.set(key, known)
+    const [oldest] = shared
+    if (shared.size > SHARED_AT_MOST && oldest !== undefined) {
+      shared.delete(oldest[0])
+      void oldest[1].then((each) => each.remove())
+    }
     return known
   }
 
@@ -178,6 +188,19 @@ async function connect(target: Target): Promise<Connection> {
     return envoy
   }
 
+  /** The next proof begins with the configuration as it was. */
+  async function takeBack(changes: Changes): Promise<void> {
+    if (!changes.concernProxies()) return changes.undo()
+    let undone = Promise.resolve()
+    const undo = (): Promise<void> => {
+      undone = changes.undo()
+      return undone
+    }
+    // What no proxy has makes no push.
+    await istiod.pushed(undo).catch(() => undefined)
+    await undone
+  }
+
   function begin(name: string): Mesh {
     const sinceMs = Date.now()
     const changes = journal.changesOf(name)
@@ -191,7 +214,7 @@ async function connect(target: Target): Promise<Connection> {
       target,
       capabilities,
       changes,
-      lasting,
+      changesOf: journal.changesOf,
       istiod,
       probe,
       async freshProbe(options) {
@@ -204,6 +227,7 @@ async function connect(target: Target): Promise<Connection> {
       pods: podsFor,
       envoys: (app, namespace = OM) => envoysOf(`app=${app}`, namespace),
       envoysOf,
+      envoyOf: proxyOf,
       lines(service, wanted) {
         const of =
           service === 'probe'
@@ -221,7 +245,7 @@ async function connect(target: Target): Promise<Connection> {
       processorLedger,
       async end() {
         await Promise.all(fresh.map((each) => each.remove()))
-        await changes.undo()
+        await takeBack(changes)
       },
     }
   }

@@ -18,6 +18,8 @@ export interface ProbeOptions {
   readonly injected?: boolean
   readonly annotations?: Readonly<Record<string, string>>
   readonly labels?: Readonly<Record<string, string>>
+  /** Made once, the moment its program begins; the log has a line `called at start`. */
+  readonly callAtStart?: Call
 }
 
 export interface Call {
@@ -34,6 +36,8 @@ export interface Call {
   readonly fresh?: boolean
   readonly servername?: string
   readonly insecure?: boolean
+  /** Bytes of the answer that are kept; default: 16 KiB. */
+  readonly textLimit?: number
 }
 
 export interface Answer {
@@ -147,7 +151,14 @@ async function ensureProgram(api: Api, namespace: string): Promise<void> {
 
 function podFor(
   image: string,
-  { namespace, account = 'default', injected = true, annotations = {}, labels = {} }: ProbeOptions,
+  {
+    namespace,
+    account = 'default',
+    injected = true,
+    annotations = {},
+    labels = {},
+    callAtStart,
+  }: ProbeOptions,
 ): KubernetesObject {
   made += 1
   return {
@@ -181,7 +192,12 @@ function podFor(
           name: 'probe',
           image,
           args: ['/probe/probe.mjs'],
-          env: [{ name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
+          env: [
+            { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+            ...(callAtStart === undefined
+              ? []
+              : [{ name: 'CALL_AT_START', value: JSON.stringify(callAtStart) }]),
+          ],
           ports: [{ name: 'http', containerPort: 8080 }],
           resources: { requests: { cpu: '10m', memory: '32Mi' }, limits: { memory: '256Mi' } },
           securityContext: {

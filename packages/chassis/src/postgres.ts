@@ -204,8 +204,11 @@ async function refuseUnsafe(server: Server, pool: pg.Pool): Promise<void> {
     )
 }
 
-/** How often a connection that does not come within 250 ms is tried at boot. */
-const WARM_UP_TRIES = 10
+/**
+ * How often a connection that does not come within 250 ms is tried at boot: for 10 s in all. Where the machine is short of
+ * processors, as in a rollout, a pod that took requests earlier would refuse those that first need a connection.
+ */
+const WARM_UP_TRIES = 40
 
 /** Makes the connections before the first burst needs them. Those that cannot be had are made when they are needed. */
 async function warmUp(pool: pg.Pool, connections: number): Promise<void> {

@@ -1,0 +1,79 @@
+/** The statistics that proofs, alerts and people read: Istio shows few of them by itself. */
+import type { Envoy } from './cluster/envoy.ts'
+import { statOf } from './cluster/names.ts'
+import { chargeOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
+import { atLeast, proof } from './proof.ts'
+
+const INBOUND = 'cluster.inbound|8080||;'
+
+const CALLER = [
+  ...[
+    'ssl.handshake',
+    'upstream_cx_overflow',
+    'upstream_cx_connect_timeout',
+    'upstream_cx_none_healthy',
+    'upstream_rq_total',
+    'upstream_rq_pending_overflow',
+    'upstream_rq_active_overflow',
+    'upstream_rq_retry',
+    'upstream_rq_retry_success',
+    'upstream_rq_retry_limit_exceeded',
+    'upstream_rq_retry_overflow',
+    'upstream_rq_per_try_timeout',
+    'upstream_rq_timeout',
+    'outlier_detection.ejections_active',
+    'outlier_detection.ejections_overflow',
+    'outlier_detection.ejections_enforced_consecutive_5xx',
+    'circuit_breakers.default.cx_open',
+    'circuit_breakers.default.rq_open',
+    'circuit_breakers.default.rq_pending_open',
+  ].map((stat) => statOf(PAYMENT, stat)),
+  'tcp.BlackHoleCluster.downstream_cx_total',
+  'control_plane.connected_state',
+  ...['spans_sent', 'reports_sent', 'reports_dropped', 'reports_skipped_no_cluster'].map(
+    (stat) => `tracing.zipkin.${stat}`,
+  ),
+]
+
+const CALLEE = [
+  'listener.0.0.0.0_15006.ssl.handshake',
+  'listener.0.0.0.0_15006.no_filter_chain_match',
+  'http.inbound_0.0.0.0_8080;.rbac.allowed',
+  'http.inbound_0.0.0.0_8080;.rbac.denied',
+  'http.inbound_0.0.0.0_8080;.downstream_rq_total',
+  'tcp.rbac.denied',
+  `${INBOUND}.upstream_rq_active_overflow`,
+  `${INBOUND}.upstream_rq_pending_overflow`,
+]
+
+const GATEWAY = ['rbac.denied', 'jwt_authn.denied', 'downstream_rq_total'].map(
+  (stat) => `http.outbound_0.0.0.0_8443;.${stat}`,
+)
+
+/** Those that are not there, not even as 0. */
+async function missing(envoy: Envoy, names: readonly string[]): Promise<readonly string[]> {
+  const has = new Set((await envoy.stats()).names)
+  return names.filter((name) => !has.has(name))
+}
+
+proof(
+  'stats.exposed',
+  {
+    promise: 'Every statistic that the proofs and the alerts read is there.',
+    manifests: ['istio-control-plane/istio.yaml'],
+    fields: [
+      'Istio default spec.values.meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps',
+    ],
+  },
+  async (mesh, saw) => {
+    const caller = await paymentCaller(mesh)
+    const { value: answer, added } = await caller.during(() => caller.call(chargeOf()))
+    const [callee] = await mesh.envoys('payment-service')
+    if (callee === undefined) throw new Error('payment-service has no pod')
+    saw('ledger', 'the caller’s answer', answer.status, 201)
+    saw('envoy', 'caller: upstream_rq_total', added('upstream_rq_total'), atLeast(1))
+    saw('envoy', 'caller: missing', await missing(await caller.envoy(), CALLER), [])
+    saw('envoy', 'callee: missing', await missing(callee, CALLEE), [])
+    saw('envoy', 'gateway: missing', await missing(await mesh.gatewayEnvoy(), GATEWAY), [])
+  },
+)
