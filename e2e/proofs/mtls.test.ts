@@ -7,7 +7,7 @@ import { clusterOf, EXTERNAL, identityOf, JAEGER, OM, originOf, statOf } from '.
 import { chargeOf, linesOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
 import type { Answer } from './cluster/probe.ts'
 import { probeServer } from './cluster/server.ts'
-import { atLeast, proof } from './proof.ts'
+import { atLeast, proof, type Saw } from './proof.ts'
 
 const STRICT = 'istio-config/peerauthentication-strict-mtls.yaml'
 const NO_CHAIN = 'listener.0.0.0.0_15006.no_filter_chain_match'
@@ -108,78 +108,80 @@ proof(
   },
 )
 
-/** All connections of payment-service's sidecars to `service` were TLS; plain text from outside gets no byte. */
-function encrypted(
-  name: string,
-  {
-    service,
-    namespace,
-    port,
-    hello,
-    file,
-  }: Readonly<Record<'service' | 'namespace' | 'hello' | 'file', string>> & {
-    readonly port: number
-  },
-): void {
-  proof(
-    name,
-    {
-      promise: `What the services send to ${service} is encrypted, and it takes no plain text.`,
-      manifests: [file, STRICT],
-      fields: [`${service} sidecar.istio.io/inject`],
-    },
-    async (mesh, saw) => {
-      const [pod] = await mesh.pods(service.replace('-collector', ''), namespace)
-      const [server] = await mesh.envoys(service.replace('-collector', ''), namespace)
-      if (pod === undefined || server === undefined) throw new Error(`${service} has no sidecar`)
-      const cluster = clusterOf(service, port, namespace)
-      for (const client of await mesh.envoys('payment-service')) {
-        // Spans are sent a second after their request.
-        const stats = await until(`${client.pod} connected to ${service}`, 15_000, async () => {
-          const now = await client.stats()
-          return now.of(statOf(cluster, 'upstream_cx_total')) > 0 ? now : undefined
-        })
-        const [connections, handshakes] = ['upstream_cx_total', 'ssl.handshake'].map((stat) =>
-          stats.of(statOf(cluster, stat)),
-        )
-        saw(
-          'envoy',
-          `${client.pod}: connections to ${service}, each with a handshake`,
-          handshakes,
-          connections,
-        )
-      }
-      saw(
-        'envoy',
-        `${service}: ${IN_HANDSHAKE}`,
-        (await server.stats()).of(IN_HANDSHAKE),
-        atLeast(1),
-      )
-      const outside = await mesh.probe({ namespace: EXTERNAL, injected: false })
-      const { value: dialled, added } = await server.during(() =>
-        outside.dial({ host: pod['status'].podIP, port, hello }),
-      )
-      saw('ledger', `plain text to ${service}: bytes that came back`, dialled.bytes, 0)
-      saw('envoy', `${service}: ${NO_CHAIN}`, added.of(NO_CHAIN), 1)
-    },
-  )
+interface Encrypted {
+  readonly service: string
+  readonly app: string
+  readonly namespace: string
+  readonly port: number
+  /** What a client without TLS says first. */
+  readonly hello: string
 }
 
-encrypted('mtls.postgres', {
-  service: 'postgres',
-  namespace: OM,
-  port: 5432,
-  // A request for TLS: PostgreSQL itself answers it with one letter.
-  hello: '\x00\x00\x00\x08\x04\xd2\x16\x2f',
-  file: 'apps/postgres.yaml',
-})
-encrypted('mtls.jaeger', {
-  service: 'jaeger-collector',
-  namespace: JAEGER,
-  port: 9411,
-  hello: 'GET / HTTP/1.1\r\nhost: jaeger\r\nconnection: close\r\n\r\n',
-  file: 'observability/jaeger.yaml',
-})
+/** All connections of payment-service's sidecars to it were TLS; plain text from outside gets no byte. */
+async function seeEncrypted(
+  mesh: Mesh,
+  saw: Saw,
+  { service, app, namespace, port, hello }: Encrypted,
+): Promise<void> {
+  const [pod] = await mesh.pods(app, namespace)
+  const [server] = await mesh.envoys(app, namespace)
+  if (pod === undefined || server === undefined) throw new Error(`${service} has no sidecar`)
+  const cluster = clusterOf(service, port, namespace)
+  let connections = 0
+  let handshakes = 0
+  for (const client of await mesh.envoys('payment-service')) {
+    // Spans are sent a second after their request.
+    const stats = await until(`${client.pod} connected to ${service}`, 15_000, async () => {
+      const now = await client.stats()
+      return now.of(statOf(cluster, 'upstream_cx_total')) > 0 ? now : undefined
+    })
+    connections += stats.of(statOf(cluster, 'upstream_cx_total'))
+    handshakes += stats.of(statOf(cluster, 'ssl.handshake'))
+  }
+  saw('envoy', 'payment-service: handshakes, one for each connection', handshakes, connections)
+  saw('envoy', `${service}: ${IN_HANDSHAKE}`, (await server.stats()).of(IN_HANDSHAKE), atLeast(1))
+  const outside = await mesh.probe({ namespace: EXTERNAL, injected: false })
+  const { value: dialled, added } = await server.during(() =>
+    outside.dial({ host: pod['status'].podIP, port, hello }),
+  )
+  saw('ledger', `plain text to ${service}: bytes that came back`, dialled.bytes, 0)
+  saw('envoy', `${service}: ${NO_CHAIN}`, added.of(NO_CHAIN), 1)
+}
+
+proof(
+  'mtls.postgres',
+  {
+    promise: 'Statements to PostgreSQL are encrypted, and it takes no plain text.',
+    manifests: ['apps/postgres.yaml', STRICT],
+    fields: ['StatefulSet postgres (injected)', 'PeerAuthentication order-management-mtls'],
+  },
+  (mesh, saw) =>
+    seeEncrypted(mesh, saw, {
+      service: 'postgres',
+      app: 'postgres',
+      namespace: OM,
+      port: 5432,
+      // A request for TLS: PostgreSQL itself answers it with one letter.
+      hello: '\x00\x00\x00\x08\x04\xd2\x16\x2f',
+    }),
+)
+
+proof(
+  'mtls.jaeger',
+  {
+    promise: 'Spans to Jaeger are encrypted, and its collector takes no plain text.',
+    manifests: ['observability/jaeger.yaml', STRICT],
+    fields: ['Deployment jaeger (injected)', 'PeerAuthentication jaeger-query-plaintext'],
+  },
+  (mesh, saw) =>
+    seeEncrypted(mesh, saw, {
+      service: 'jaeger-collector',
+      app: 'jaeger',
+      namespace: JAEGER,
+      port: 9411,
+      hello: 'GET / HTTP/1.1\r\nhost: jaeger\r\nconnection: close\r\n\r\n',
+    }),
+)
 
 proof(
   'mtls.port-exception',

@@ -6,7 +6,6 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import {
   type Api,
   ApiError,
-  collectionOf,
   type KubernetesObject,
   type PatchOperation,
   pathOf,
