@@ -312,7 +312,9 @@ proof(
     )
     for (const [n, { what, path, status, tries, tenant, ...rest }] of asked.entries()) {
       const answer = answers[n]
-      saw('ledger', `${what}: the answer`, answer?.status, status)
+      // Its body was under way.
+      const cut = what === 'stock, trickling' ? 'ECONNRESET' : null
+      saw('ledger', `${what}: the answer`, [answer?.status, answer?.error ?? null], [status, cut])
       if ('ms' in rest)
         saw('ledger', `${what}: milliseconds`, answer?.ms, between(rest.ms, rest.ms + 900))
       const service = path === LIST ? 'order-service' : 'inventory-service'
