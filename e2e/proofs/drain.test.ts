@@ -15,7 +15,7 @@ import {
   OM,
   statOf,
 } from './cluster/names.ts'
-import { linesOf, PAYMENT, readOf, TENANT } from './cluster/payment.ts'
+import { CUSTOMER, linesOf, PAYMENT, readOf } from './cluster/payment.ts'
 import { logLines, podsOf, untilRolledOut } from './cluster/pods.ts'
 import type { Answer, Probe } from './cluster/probe.ts'
 import { between, proof } from './proof.ts'
@@ -81,7 +81,7 @@ proof(
         Array.from({ length: 40 }, () => ({
           path: '/api/v1/orders',
           method: 'POST',
-          tenant: TENANT,
+          tenant: CUSTOMER,
           headers: { 'idempotency-key': randomUUID() },
           body: {
             currency: 'EUR',

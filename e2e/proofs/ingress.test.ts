@@ -11,7 +11,7 @@ import {
 import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { clusterOf, INGRESS, statOf } from './cluster/names.ts'
-import { TENANT } from './cluster/payment.ts'
+import { CUSTOMER } from './cluster/payment.ts'
 import { warmingIn } from './cluster/warming.ts'
 import { between, proof } from './proof.ts'
 
@@ -75,14 +75,14 @@ proof(
   },
   async (mesh, saw) => {
     await addIssuer(mesh)
-    const good = await mesh.token({ tenant: TENANT })
+    const good = await mesh.token({ tenant: CUSTOMER })
     const tokens = {
       good,
       forged: forged(good),
       'of no tenant': await mesh.token({}),
-      'for another audience': await mesh.token({ tenant: TENANT, audience: 'another-api' }),
-      expired: await mesh.token({ tenant: TENANT, expiresIn: '-1h' }),
-      'of another issuer': await mesh.token({ tenant: TENANT, issuer: OTHER_ISSUER }),
+      'for another audience': await mesh.token({ tenant: CUSTOMER, audience: 'another-api' }),
+      expired: await mesh.token({ tenant: CUSTOMER, expiresIn: '-1h' }),
+      'of another issuer': await mesh.token({ tenant: CUSTOMER, issuer: OTHER_ISSUER }),
     }
     const head = traceHead(false)
     const ask = (path: string, token?: string) =>
@@ -168,7 +168,7 @@ proof(
         'x-oms-fault': 'delay=100',
       }
       const { value: answer, added } = await envoy.during(() =>
-        mesh.gateway({ path, tenant: TENANT, headers: { ...head.headers, ...own } }),
+        mesh.gateway({ path, tenant: CUSTOMER, headers: { ...head.headers, ...own } }),
       )
       saw('ledger', `the answer at ${path}`, answer.status, 200)
       const lines = await linesOfTrace(mesh, service, head, 1)
@@ -201,7 +201,7 @@ proof(
         seen.push(
           await mesh.gateway({
             path: LIST,
-            tenant: TENANT,
+            tenant: CUSTOMER,
             headers: { ...heads[n]?.headers, 'x-tenant-id': tenant },
           }),
         )
@@ -225,7 +225,7 @@ proof(
         'ledger',
         'order-service: tenant',
         lines.map((line) => line.tenant_id),
-        [TENANT],
+        [CUSTOMER],
       )
     }
     saw('envoy', 'gateway: rbac.denied', added.of(`${GATEWAY_HTTP}rbac.denied`), 2)
@@ -312,7 +312,9 @@ proof(
     )
     for (const [n, { what, path, status, tries, tenant, ...rest }] of asked.entries()) {
       const answer = answers[n]
-      saw('ledger', `${what}: the answer`, answer?.status, status)
+      // Its body was under way.
+      const cut = what === 'stock, trickling' ? 'ECONNRESET' : null
+      saw('ledger', `${what}: the answer`, [answer?.status, answer?.error ?? null], [status, cut])
       if ('ms' in rest)
         saw('ledger', `${what}: milliseconds`, answer?.ms, between(rest.ms, rest.ms + 900))
       const service = path === LIST ? 'order-service' : 'inventory-service'

@@ -27,7 +27,7 @@ proof(
   async (mesh, saw) => {
     const caller = await paymentCaller(mesh, { fresh: true })
     // Answered before the application, and without a key: nothing is sent again.
-    const charge = chargeOf({ fault: 'delay=1000;status=200', key: null })
+    const charge = chargeOf({ fault: 'delay=2500;status=200', key: null })
     const { value: answers, added } = await caller.during(() =>
       caller.calls([{ ...charge, repeat: 160 }], { everyMs: 4 }),
     )

@@ -123,7 +123,7 @@ proof(
 )
 
 /** Envoy's back-off: random up to 25 ms times 1, 3, 7; and what a busy machine adds. Milliseconds. */
-const LONGEST_GAPS = [25, 75, 175].map((most) => most + 25)
+const LONGEST_GAPS = [25, 75, 175].map((most) => most + 100)
 /** Odd. Their median is free of a single stall of the machine. */
 const ROUNDS = 9
 /** As many as the retry budget allows at once. */

@@ -12,11 +12,11 @@ import {
   traceHead,
 } from './cluster/ingress.ts'
 import { lostOf, type Span, treeOf, untilSpans } from './cluster/jaeger.ts'
-import { readLedger, untilLines } from './cluster/ledger.ts'
+import { type Line, readLedger, untilLines } from './cluster/ledger.ts'
 import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { EXTERNAL, OM, originOf, PROBES } from './cluster/names.ts'
-import { TENANT } from './cluster/payment.ts'
+import { CUSTOMER } from './cluster/payment.ts'
 import { PROBE_LABEL } from './cluster/probe.ts'
 import { atLeast, between, proof, type Saw } from './proof.ts'
 
@@ -129,7 +129,7 @@ function place(mesh: Mesh, head: TraceHead, token: string) {
   return mesh.gateway({
     method: 'POST',
     path: '/api/v1/orders',
-    tenant: TENANT,
+    tenant: CUSTOMER,
     headers: { 'idempotency-key': randomUUID(), ...head.headers },
     body: {
       currency: 'EUR',
@@ -330,7 +330,7 @@ async function sampledAtGateway(mesh: Mesh, saw: Saw): Promise<void> {
 
 interface Sampled {
   readonly who: string
-  readonly lines: readonly { readonly sampled: string | null }[]
+  readonly lines: readonly Line[]
   readonly share: number
   readonly envoy: Envoy
   readonly before: number
@@ -342,8 +342,10 @@ async function judge(
   saw: Saw,
   { who, lines, share, envoy, before, spans }: Sampled,
 ): Promise<void> {
-  const sampled = lines.filter((line) => line.sampled === '1').length
-  saw('ledger', `${who}: requests`, lines.length, MANY)
+  // A try that is made again is no request of its own.
+  const requests = lines.filter(({ attempt }) => attempt === 1)
+  const sampled = requests.filter((line) => line.sampled === '1').length
+  saw('ledger', `${who}: requests`, requests.length, MANY)
   saw('ledger', `${who}: sampled`, sampled, expectSampled(share))
   const sent = await untilSent(envoy, before, sampled * spans)
   saw('envoy', `${who}: spans_sent, ${spans} for each`, sent, sampled * spans)
@@ -381,7 +383,7 @@ proof(
       [`payment-service.${OM} server`]: [tenant, order, 'money'],
       [`inventory-service.${OM} server`]: [tenant, order, 'stock'],
     })
-    saw('ledger', 'payment-service: the tenant is the token’s', tenant, TENANT)
+    saw('ledger', 'payment-service: the tenant is the token’s', tenant, CUSTOMER)
 
     const bare = traceHead(true)
     const caller = await mesh.probe({ namespace: OM, account: 'order-service' })

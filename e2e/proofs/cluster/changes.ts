@@ -41,6 +41,9 @@ export interface Journal {
   undoAll(): Promise<void>
 }
 
+/** A conflict is with a status that was just written. */
+const RESTORE_TRIES = 10
+
 /** @param path of the file. */
 export function openJournal(api: Api, path: string): Journal {
   const entries: Entry[] = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : []
@@ -58,7 +61,17 @@ export function openJournal(api: Api, path: string): Journal {
 
   async function takeBack(entry: Entry): Promise<void> {
     if (entry.undo === 'delete') return removeWhole(api, entry.path)
-    const { object } = entry
+    // Controllers write beside us.
+    for (let tries = 1; ; tries++)
+      try {
+        return await restore(entry.object)
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === 409) || tries === RESTORE_TRIES)
+          throw error
+      }
+  }
+
+  async function restore(object: KubernetesObject): Promise<void> {
     const now = await api.read(pathOf(object))
     if (now === undefined) {
       const { resourceVersion, uid, managedFields, generation, ...metadata } =
