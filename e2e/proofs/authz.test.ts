@@ -12,6 +12,7 @@ import {
   tellEdge,
 } from './cluster/edges.ts'
 import type { Envoy } from './cluster/envoy.ts'
+import { untilLines } from './cluster/ledger.ts'
 import { type Mesh, newOrderId } from './cluster/mesh.ts'
 import { EGRESS, EXTERNAL, identityOf, OM, PROBES } from './cluster/names.ts'
 import type { Answer, Call, Probe } from './cluster/probe.ts'
@@ -125,12 +126,14 @@ proof(
         })
       },
     )
-    const peers = new Map<string, string | null>()
-    for (const service of SERVICES)
-      for (const { order_id: id, peer } of await mesh.lines(service, (line) =>
-        asked.has(line.order_id ?? ''),
-      ))
-        peers.set(id as string, peer)
+    const expectedLines = [...asked.values()].filter(({ who, edge }) => allows(who, edge)).length
+    const lines = await untilLines(expectedLines, async () => {
+      const all = SERVICES.map((service) =>
+        mesh.lines(service, ({ order_id: id }) => asked.has(id ?? '')),
+      )
+      return (await Promise.all(all)).flat()
+    })
+    const peers = new Map(lines.map(({ order_id: id, peer }) => [id as string, peer]))
     for (const { identity } of placed) {
       const wrong = [...asked].flatMap(([id, { who, edge }]) => {
         if (who !== identity) return []

@@ -23,10 +23,11 @@ const KNOWN_FOR_MS = 12_000
 
 async function settled(mesh: Mesh): Promise<PaymentCaller> {
   const caller = await paymentCaller(mesh, { fresh: true })
-  await until('the caller knows its hosts', KNOWN_FOR_MS + 5000, () => {
-    const { startTime } = caller.pod['status']
-    return Date.now() - Date.parse(startTime) > KNOWN_FOR_MS ? true : undefined
-  })
+  const pods = [caller.pod, ...(await mesh.pods('payment-service'))]
+  const youngest = Math.max(...pods.map(({ status }) => Date.parse(status.startTime)))
+  await until('the caller knows its hosts', KNOWN_FOR_MS + 5000, () =>
+    Date.now() - youngest > KNOWN_FOR_MS ? true : undefined,
+  )
   return caller
 }
 

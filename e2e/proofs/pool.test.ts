@@ -26,12 +26,12 @@ proof(
   },
   async (mesh, saw) => {
     const caller = await paymentCaller(mesh, { fresh: true })
-    // Answered before the application, and without a key: nothing is sent again.
-    const charge = chargeOf({ fault: 'delay=2500;status=200', key: null })
+    // An answer that has begun is under way until its end: however slowly the calls begin, all overlap.
+    const read = readOf({ fault: 'trickle=4000' })
     const { value: answers, added } = await caller.during(() =>
-      caller.calls([{ ...charge, repeat: 160 }], { everyMs: 4 }),
+      caller.calls([{ ...read, repeat: 160 }], { everyMs: 4 }),
     )
-    const lines = await linesOf(mesh, charge, 150)
+    const lines = await linesOf(mesh, read, 150)
     saw('ledger', 'payment-service: requests', lines.length, 150)
     saw(
       'ledger',

@@ -31,6 +31,8 @@ export interface Changes {
   any(): boolean
   /** Whether the proxies' configuration is among it. */
   concernProxies(): boolean
+  /** Deployments among it, as `namespace/name`. */
+  deployments(): readonly string[]
   /** Takes back the owner's, the last first. @throws AggregateError of what could not be. */
   undo(): Promise<void>
 }
@@ -94,12 +96,16 @@ export function openJournal(api: Api, path: string): Journal {
 
   async function undo(isOurs: (entry: Entry) => boolean): Promise<void> {
     const failures: Error[] = []
-    for (;;) {
-      const entry = entries.findLast(isOurs)
-      if (entry === undefined) break
-      await takeBack(entry).catch((error: Error) => {
-        if (!isGone(error)) failures.push(new Error(`${pathIn(entry)}: ${error.message}`))
-      })
+    for (const entry of entries.filter(isOurs).reverse()) {
+      try {
+        await takeBack(entry)
+      } catch (error) {
+        if (!isGone(error as Error)) {
+          // It stays in the journal: whoever starts next tries again.
+          failures.push(new Error(`${pathIn(entry)}: ${(error as Error).message}`))
+          continue
+        }
+      }
       entries.splice(entries.indexOf(entry), 1)
       write()
     }
@@ -136,6 +142,14 @@ export function openJournal(api: Api, path: string): Journal {
       any: () => entries.some((entry) => entry.owner === owner),
       concernProxies: () =>
         entries.some((entry) => entry.owner === owner && pathIn(entry).includes('.istio.io/')),
+      deployments() {
+        const paths = entries.filter((entry) => entry.owner === owner).map(pathIn)
+        const found = paths.flatMap((path) => {
+          const [, namespace, name] = /namespaces\/([^/]+)\/deployments\/([^/]+)$/.exec(path) ?? []
+          return namespace === undefined ? [] : [`${namespace}/${name}`]
+        })
+        return [...new Set(found)]
+      },
       undo: () => undo((entry) => entry.owner === owner),
     }
   }

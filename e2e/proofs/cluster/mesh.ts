@@ -7,7 +7,7 @@ import { type Envoy, openEnvoy } from './envoy.ts'
 import { createIstiod, type Istiod } from './istiod.ts'
 import { type LedgerOf, type Line, ledgerOf, readLedger } from './ledger.ts'
 import { EXTERNAL, GATEWAY_HOST, INGRESS, OM, PROBES, PSP, type ServiceName } from './names.ts'
-import { logLines, podsOf } from './pods.ts'
+import { logLines, podsOf, untilRolledOut } from './pods.ts'
 import {
   type Answer,
   type Call,
@@ -75,6 +75,8 @@ export interface ProcessorEntry {
 
 /** A line of Envoy's access log, as Istio writes it in JSON. */
 export interface AccessLine {
+  /** When the request began. ISO 8601. */
+  readonly start_time: string
   readonly response_code: number
   readonly response_flags: string
   readonly response_code_details: string | null
@@ -93,6 +95,8 @@ interface Connection {
   forget(): Promise<void>
 }
 
+/** A pod that ends may take its grace of 60 s. */
+const RESTORED_WITHIN_MS = 120_000
 /** Each proxy watches files, and a user of Linux has 128 such watchers (inotify): enough for about forty proxies. */
 const SHARED_AT_MOST = 16
 
@@ -237,7 +241,9 @@ async function connect(target: Target): Promise<Connection> {
       },
       async accessLog(pod, wanted) {
         const lines = await logLines(api, pod, 'istio-proxy', sinceMs)
-        return (lines as unknown as readonly AccessLine[]).filter(wanted)
+        return (lines as unknown as readonly AccessLine[]).filter(
+          (line) => Date.parse(line.start_time) >= sinceMs && wanted(line),
+        )
       },
       gateway,
       gatewayEnvoy,
@@ -245,7 +251,12 @@ async function connect(target: Target): Promise<Connection> {
       processorLedger,
       async end() {
         await Promise.all(fresh.map((each) => each.remove()))
+        const touched = changes.deployments()
         await takeBack(changes)
+        for (const each of touched) {
+          const [namespace, name] = each.split('/') as [string, string]
+          await untilRolledOut(api, namespace, name, RESTORED_WITHIN_MS)
+        }
       },
     }
   }
