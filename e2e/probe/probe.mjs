@@ -3,7 +3,7 @@
  * services do; `node probe.mjs session` takes jobs from its standard input, a JSON line each, and answers with a line.
  *
  *   { id, calls: [Call], workers?: n, everyMs?: n, rampMs?: n }   → { id, answers: [Answer] }
- *   { id, dial: { host, port, hello?: base64, tls?: {…} } }       → { id, answer: { connected, bytes, error? } }
+ *   { id, dial: { host, port, hello?: base64, tls?: {…} } }       → { id, answer: { connected, bytes, text, error? } }
  *
  * A Call: { url, method?, headers?: {name: value | [values]}, body?, timeoutMs?, abortAfterMs?, repeat?: n, insecure?,
  * servername?, fresh?, textLimit?: bytes }. An Answer: { status, ms, at, text, headers, error?, certificate? }.
@@ -193,6 +193,7 @@ function dialled({ host, port, hello, timeoutMs = 5000 }) {
   return new Promise((resolve) => {
     let connected = false
     let bytes = 0
+    let text = ''
     let error
     const socket = connect(port, host)
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error('timeout')))
@@ -202,13 +203,14 @@ function dialled({ host, port, hello, timeoutMs = 5000 }) {
     })
     socket.on('data', (chunk) => {
       bytes += chunk.length
+      text += chunk.toString('latin1').slice(0, 200)
       socket.destroy()
     })
     socket.on('error', (cause) => {
       error = cause.code ?? cause.message
     })
     socket.on('close', () =>
-      resolve({ connected, bytes, ...(error === undefined ? {} : { error }) }),
+      resolve({ connected, bytes, text, ...(error === undefined ? {} : { error }) }),
     )
   })
 }

@@ -65,6 +65,8 @@ export interface Dialled {
   readonly connected: boolean
   /** Received before anything was closed. */
   readonly bytes: number
+  /** The first of them. */
+  readonly text: string
   readonly error?: string
 }
 
