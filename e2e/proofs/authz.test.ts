@@ -21,6 +21,8 @@ import { proof } from './proof.ts'
 
 const FILE = 'istio-config/authorizationpolicy-default-deny.yaml'
 const DENIED = 'http.inbound_0.0.0.0_8080;.rbac.denied'
+/** The one port among them that is named as HTTP. */
+const READERS = 'http://jaeger-query.jaeger.svc.cluster.local:16686'
 const TCP_DENIED = /^tcp\..*rbac\.denied$/
 const SERVICES = ['order-service', 'payment-service', 'inventory-service'] as const
 
@@ -232,13 +234,12 @@ proof(
   },
   async (mesh, saw) => {
     const placed = await placeAll(mesh)
+    await eachAtMost(AT_ONCE, placed, ({ probe }) => renewConnections(probe, [READERS]))
     const refused = await addedTo(await mesh.envoys('postgres'), TCP_DENIED, async () => {
       await eachAtMost(AT_ONCE, placed, async ({ identity, probe }) => {
         const wrong: string[] = []
         for (const edge of TCPS) {
           const dial = { host: edge.address, port: edge.port, hello: helloTo(edge) }
-          // See renewConnections.
-          if (edge.port === HTTP_PORT) await probe.dial(dial)
           const { bytes, text } = await probe.dial(dial)
           // To a port that is named as HTTP the refusal is an answer.
           const isIn = bytes > 0 && !text.includes('RBAC')
@@ -252,9 +253,6 @@ proof(
     saw('envoy', 'PostgreSQL: tcp.rbac.denied', refused, refusedOf(ours))
   },
 )
-
-/** Of Jaeger's readers, the one port among them that is named as HTTP. */
-const HTTP_PORT = 16_686
 
 /** PostgreSQL answers a request for TLS with one letter, the others are HTTP. */
 function helloTo({ address, port }: TcpEdge): string {
