@@ -65,8 +65,8 @@ async function main(): Promise<void> {
   let session: Session | undefined
   const stopped = onSignal(async () => session?.leave())
   session = await arrive(values)
-  const { begin, forget } = await openMesh()
-  const trial = createTrial({ proofs: known.proofs, begin, forget })
+  const { begin, forget, settled } = await openMesh()
+  const trial = createTrial({ proofs: known.proofs, begin, forget, settled })
   const endMs = performance.now() + minutes * 60_000
   for (const mutant of due) {
     if (stopped.now) return

@@ -1,6 +1,6 @@
 /** The cluster as the proofs see it: services with their ledgers and proxies, probes, a way in through the gateway. */
 import { randomUUID } from 'node:crypto'
-import { type Api, createApi, type KubernetesObject } from './api.ts'
+import { type Api, createApi, type KubernetesObject, until } from './api.ts'
 import { type Capabilities, detectCapabilities } from './capabilities.ts'
 import { type Changes, openJournal } from './changes.ts'
 import { type Envoy, openEnvoy } from './envoy.ts'
@@ -18,6 +18,7 @@ import {
 } from './probe.ts'
 import { readTarget, type Target } from './target.ts'
 import { signerOf, type TokenOptions } from './token.ts'
+import { warmingIn } from './warming.ts'
 
 export interface GatewayCall extends Omit<Call, 'url' | 'servername' | 'insecure'> {
   readonly path: string
@@ -93,8 +94,12 @@ interface Connection {
   begin(name: string): Mesh
   /** Removes every probe: the next ones are made anew. */
   forget(): Promise<void>
+  /** Resolves once no proxy that was read so far still prepares what it was told. */
+  settled(): Promise<void>
 }
 
+const INJECT = 'sidecar.istio.io/inject'
+const SETTLED_WITHIN_MS = 15_000
 /** A pod that ends may take its grace of 60 s. */
 const RESTORED_WITHIN_MS = 120_000
 /** Each proxy watches files, and a user of Linux has 128 such watchers (inotify): enough for about forty proxies. */
@@ -268,7 +273,19 @@ async function connect(target: Target): Promise<Connection> {
     await Promise.all(all.map(async (each) => (await each.catch(() => undefined))?.remove()))
   }
 
-  return { begin, forget }
+  async function settled(): Promise<void> {
+    const probes = await Promise.all([...shared.values(), ...spares.values()])
+    const injected = probes.filter(({ pod }) => pod.metadata.labels?.[INJECT] === 'true')
+    const envoys = await Promise.all([...proxies.values(), ...injected.map((each) => each.envoy())])
+    for (const envoy of envoys)
+      await until(`${envoy.pod} settled`, SETTLED_WITHIN_MS, async () => {
+        // A pod that has gone prepares nothing.
+        const warming = await warmingIn(envoy).catch(() => 0)
+        return warming === 0 ? true : undefined
+      })
+  }
+
+  return { begin, forget, settled }
 }
 
 /** Every image of the product has Node: the probe's program is a ConfigMap's. */

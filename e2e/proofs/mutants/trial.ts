@@ -16,12 +16,14 @@ export interface Trials {
   begin(name: string): Mesh
   /** Pods that were made before a change of what is injected do not show it. */
   forget(): Promise<void>
+  /** What was told to the proxies is obeyed. */
+  settled(): Promise<void>
 }
 
 /** Their pods take up a change only when they are made. */
 const INJECTED = /^Istio default$/
 
-export function createTrial({ proofs, begin, forget }: Trials): Trial {
+export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
   /** Green since the last change. */
   const green = new Set<string>()
 
@@ -55,6 +57,7 @@ export function createTrial({ proofs, begin, forget }: Trials): Trial {
     const survivals: string[] = []
     try {
       await infect(mesh, mutant)
+      await settled()
       green.clear()
       if (INJECTED.test(mutant.target)) await forget()
       for (const proof of wanted) {
@@ -66,6 +69,8 @@ export function createTrial({ proofs, begin, forget }: Trials): Trial {
             `${proof.name} ${shown.broken === undefined ? 'stayed green' : `broke: ${(shown.broken as Error).message}`}`,
           )
       }
+    } catch (error) {
+      return { outcome: 'not run', reason: (error as Error).message }
     } finally {
       await heal(mesh, mutant)
       if (INJECTED.test(mutant.target)) await forget()
