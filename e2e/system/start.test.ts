@@ -130,6 +130,8 @@ describe('the README’s commands', () => {
       'npm test',
       'npm run check',
       'npm run lab',
+      'npx pnpm@12.21.0 e2e',
+      'npx pnpm@12.21.0 e2e:mutants payment-retry-attempts',
       'docker compose up --build',
     ])
     expect(scripts).toMatchObject({ test: expect.any(String), check: expect.any(String) })
