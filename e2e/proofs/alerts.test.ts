@@ -7,7 +7,7 @@ import { treeOf } from '@oms/gate/manifests'
 import { alertRules } from '@oms/gate/rules/alerts'
 import { ROOT } from '@oms/lab/folders'
 import { requireTools } from '@oms/lab/tools'
-import { ApiError, collectionOf, type KubernetesObject, until } from './cluster/api.ts'
+import { ApiError, collectionOf, type KubernetesObject, until, untilEnough } from './cluster/api.ts'
 import { type Forward, forwardPort } from './cluster/envoy.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { PROBES, SYSTEM } from './cluster/names.ts'
@@ -95,24 +95,13 @@ proof(
       true,
     )
     const prometheus = await openPrometheus(mesh)
-    let missing: readonly string[] = NAMES
-    try {
-      await until(
-        'every metric scraped',
-        SCRAPED_WITHIN_MS,
-        async () => {
-          const { data } = JSON.parse(await prometheus.ask('/api/v1/label/__name__/values')) as {
-            data: readonly string[]
-          }
-          const known = new Set(data)
-          missing = NAMES.filter((name) => !known.has(name))
-          return missing.length === 0 ? true : undefined
-        },
-        1000,
-      ).catch(() => undefined)
-    } finally {
-      await prometheus.close()
+    const readMissing = async (): Promise<readonly string[]> => {
+      const said = JSON.parse(await prometheus.ask('/api/v1/label/__name__/values'))
+      const known = new Set((said as { data: readonly string[] }).data)
+      return NAMES.filter((name) => !known.has(name))
     }
+    const missing = await untilEnough(SCRAPED_WITHIN_MS, readMissing, ({ length }) => length === 0)
+    await prometheus.close()
     saw('prometheus', `metrics of ${NAMES.length} that it does not have`, missing, [])
   },
 )
@@ -148,8 +137,7 @@ async function refusedInjection(mesh: Mesh): Promise<number> {
     metadata: {
       name: 'wrongly-annotated',
       namespace: PROBES,
-      // biome-ignore lint/suspicious/noExplicitAny: an annotation is no part of the type
-      ...({ annotations: { 'proxy.istio.io/config': 'concurrency: [not, a, number]' } } as any),
+      annotations: { 'proxy.istio.io/config': 'concurrency: [not, a, number]' },
     },
     spec: { containers: [{ name: 'none', image: 'none' }] },
   }

@@ -14,13 +14,12 @@ import {
 import type { Envoy } from './cluster/envoy.ts'
 import { untilLines } from './cluster/ledger.ts'
 import { type Mesh, newOrderId } from './cluster/mesh.ts'
-import { EGRESS, EXTERNAL, identityOf, OM, originOf, PROBES } from './cluster/names.ts'
+import { DENIED, EGRESS, EXTERNAL, identityOf, OM, originOf, PROBES } from './cluster/names.ts'
 import type { Answer, Call, Probe } from './cluster/probe.ts'
 import { probeServer, SERVER_URL } from './cluster/server.ts'
 import { proof } from './proof.ts'
 
 const FILE = 'istio-config/authorizationpolicy-default-deny.yaml'
-const DENIED = 'http.inbound_0.0.0.0_8080;.rbac.denied'
 /** The one port among them that is named as HTTP. */
 const READERS = 'http://jaeger-query.jaeger.svc.cluster.local:16686'
 const TCP_DENIED = /^tcp\..*rbac\.denied$/

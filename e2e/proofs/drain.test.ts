@@ -1,28 +1,30 @@
 /** The end of a pod costs nobody an answer; and no container calls before its proxy takes calls. */
 import { randomUUID } from 'node:crypto'
+import { ORDER, TENANT } from '@oms/lab/order'
 import type { KubernetesObject } from './cluster/api.ts'
 import { pathOf, until } from './cluster/api.ts'
 import type { Envoy } from './cluster/envoy.ts'
-import { GATEWAY_HTTP, gatewayCalls, linesOfTenant, newTenant } from './cluster/ingress.ts'
+import { gatewayCalls, linesOfTenant, newTenant } from './cluster/ingress.ts'
 import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import {
   clusterOf,
   EXTERNAL,
   GATEWAY_HOST,
+  GATEWAY_HTTP,
   INGRESS,
   identityOf,
   OM,
   statOf,
 } from './cluster/names.ts'
-import { CUSTOMER, linesOf, PAYMENT, readOf } from './cluster/payment.ts'
+import { linesOf, PAYMENT, readOf } from './cluster/payment.ts'
 import { logLines, podsOf, untilRolledOut } from './cluster/pods.ts'
 import type { Answer, Probe } from './cluster/probe.ts'
 import { between, proof } from './proof.ts'
 
 const GATEWAYS = 'istio-control-plane/gateways/ingress.yaml'
 const GATEWAY = `/apis/apps/v1/namespaces/${INGRESS}/deployments/istio-ingressgateway`
-const ORDER = `/apis/apps/v1/namespaces/${OM}/deployments/order-service`
+const ORDER_SERVICE = `/apis/apps/v1/namespaces/${OM}/deployments/order-service`
 
 /** As `kubectl rollout restart` does it; nothing to take back: that would be one more rollout. */
 async function restart(mesh: Mesh, deployment: string): Promise<void> {
@@ -71,7 +73,7 @@ proof(
     const before = await stablePods(mesh)
     const envoy = await mesh.gatewayEnvoy()
     const rollOut = async (): Promise<void> => {
-      await restart(mesh, ORDER)
+      await restart(mesh, ORDER_SERVICE)
       await untilRolledOut(mesh.api, OM, 'order-service', 180_000)
     }
     // As many as in two seconds.
@@ -81,13 +83,9 @@ proof(
         Array.from({ length: 40 }, () => ({
           path: '/api/v1/orders',
           method: 'POST',
-          tenant: CUSTOMER,
+          tenant: TENANT,
           headers: { 'idempotency-key': randomUUID() },
-          body: {
-            currency: 'EUR',
-            lines: [{ sku: 'MOKA-POT', quantity: 1 }],
-            payment_token: 'pm_approve0001',
-          },
+          body: ORDER,
         })),
         { everyMs: EVERY_MS },
       )

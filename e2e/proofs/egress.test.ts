@@ -1,16 +1,15 @@
 /** The way out: one host, one caller, one gateway. */
 import type { KubernetesObject } from './cluster/api.ts'
-import { readLedger } from './cluster/ledger.ts'
+import { probesLedger, readLedger } from './cluster/ledger.ts'
 import { accessOf } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { EGRESS, EXTERNAL, OM, PROBES, PSP, PSP_HOST } from './cluster/names.ts'
+import { EGRESS, EXTERNAL, GATEWAY_HTTP, OM, PROBES, PSP, PSP_HOST } from './cluster/names.ts'
 import { logLines } from './cluster/pods.ts'
-import { type Call, PROBE_LABEL } from './cluster/probe.ts'
+import type { Call } from './cluster/probe.ts'
 import { warmingIn } from './cluster/warming.ts'
 import { proof } from './proof.ts'
 
 const FILE = 'istio-config/egress-psp.yaml'
-const GATEWAY = 'http.outbound_0.0.0.0_8443;.'
 const TO_PSP = `cluster.outbound|443||${PSP_HOST};.`
 const READ: Call = { url: `http://${PSP_HOST}/v1/charges/ch_nobody_has` }
 
@@ -41,7 +40,7 @@ async function egressGateway(mesh: Mesh) {
   const query = 'labelSelector=istio%3Degressgateway'
   const [pod, ...others] = (
     await mesh.api.list(`/api/v1/namespaces/${EGRESS}/pods?${query}`)
-  ).filter(({ metadata }) => !('deletionTimestamp' in metadata))
+  ).filter(({ metadata }) => metadata.deletionTimestamp === undefined)
   if (pod === undefined || others.length > 0)
     throw new Error('Of the egress gateway one pod, please.')
   return pod
@@ -105,7 +104,7 @@ proof(
       added.of(`${TO_PSP}ssl.handshake`),
       added.of(`${TO_PSP}upstream_cx_total`),
     )
-    saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY}rbac.denied`), 1)
+    saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY_HTTP}rbac.denied`), 1)
     saw('envoy', 'egress gateway: listeners and clusters that wait', await warmingIn(envoy), 0)
   },
 )
@@ -129,7 +128,7 @@ proof(
       [403, 'RBAC: access denied'],
     )
     saw('processor', 'requests', (await askedSince(mesh, sinceMs)).length, 0)
-    saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY}rbac.denied`), 1)
+    saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY_HTTP}rbac.denied`), 1)
   },
 )
 
@@ -171,7 +170,7 @@ proof(
     }
     const reached = await readLedger(
       mesh.api,
-      { namespace: EXTERNAL, selector: `app=${PROBE_LABEL}`, container: 'probe' },
+      probesLedger(EXTERNAL),
       sinceMs,
       (line) => line.path === path,
     )

@@ -5,7 +5,7 @@ import { ROOT } from '@oms/lab/folders'
 import { parse } from 'yaml'
 import { flagsOf } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { OM } from './cluster/names.ts'
+import { PAYMENT_ROUTES } from './cluster/names.ts'
 import { linesOf, paymentCaller, readOf } from './cluster/payment.ts'
 import { between, proof } from './proof.ts'
 
@@ -14,8 +14,7 @@ const FILE = 'components/fault-injection/faults.yaml'
 /** Until the proof ends. */
 async function addFaults(mesh: Mesh): Promise<void> {
   const operations = parse(readFileSync(join(ROOT, 'k8s', FILE), 'utf8'))
-  const path = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/payment-service-retry`
-  await mesh.istiod.pushed(() => mesh.changes.patch(path, operations))
+  await mesh.istiod.pushed(() => mesh.changes.patch(PAYMENT_ROUTES, operations))
 }
 
 proof(

@@ -1,17 +1,11 @@
 /** The way in: whose token is taken, what of a client's headers arrives, how long it is waited for. */
 import { X509Certificate } from 'node:crypto'
-import {
-  GATEWAY_HTTP,
-  gatewayCalls,
-  linesOfTenant,
-  linesOfTrace,
-  newTenant,
-  traceHead,
-} from './cluster/ingress.ts'
+import { TENANT } from '@oms/lab/order'
+import { traceHead } from '@oms/lab/trace'
+import { gatewayCalls, linesOfTenant, linesOfTrace, newTenant } from './cluster/ingress.ts'
 import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { clusterOf, INGRESS, statOf } from './cluster/names.ts'
-import { CUSTOMER } from './cluster/payment.ts'
+import { clusterOf, GATEWAY_HTTP, INGRESS, statOf } from './cluster/names.ts'
 import { warmingIn } from './cluster/warming.ts'
 import { between, proof } from './proof.ts'
 
@@ -75,14 +69,14 @@ proof(
   },
   async (mesh, saw) => {
     await addIssuer(mesh)
-    const good = await mesh.token({ tenant: CUSTOMER })
+    const good = await mesh.token({ tenant: TENANT })
     const tokens = {
       good,
       forged: forged(good),
       'of no tenant': await mesh.token({}),
-      'for another audience': await mesh.token({ tenant: CUSTOMER, audience: 'another-api' }),
-      expired: await mesh.token({ tenant: CUSTOMER, expiresIn: '-1h' }),
-      'of another issuer': await mesh.token({ tenant: CUSTOMER, issuer: OTHER_ISSUER }),
+      'for another audience': await mesh.token({ tenant: TENANT, audience: 'another-api' }),
+      expired: await mesh.token({ tenant: TENANT, expiresIn: '-1h' }),
+      'of another issuer': await mesh.token({ tenant: TENANT, issuer: OTHER_ISSUER }),
     }
     const head = traceHead(false)
     const ask = (path: string, token?: string) =>
@@ -168,7 +162,7 @@ proof(
         'x-oms-fault': 'delay=100',
       }
       const { value: answer, added } = await envoy.during(() =>
-        mesh.gateway({ path, tenant: CUSTOMER, headers: { ...head.headers, ...own } }),
+        mesh.gateway({ path, tenant: TENANT, headers: { ...head.headers, ...own } }),
       )
       saw('ledger', `the answer at ${path}`, answer.status, 200)
       const lines = await linesOfTrace(mesh, service, head, 1)
@@ -201,7 +195,7 @@ proof(
         seen.push(
           await mesh.gateway({
             path: LIST,
-            tenant: CUSTOMER,
+            tenant: TENANT,
             headers: { ...heads[n]?.headers, 'x-tenant-id': tenant },
           }),
         )
@@ -225,7 +219,7 @@ proof(
         'ledger',
         'order-service: tenant',
         lines.map((line) => line.tenant_id),
-        [CUSTOMER],
+        [TENANT],
       )
     }
     saw('envoy', 'gateway: rbac.denied', added.of(`${GATEWAY_HTTP}rbac.denied`), 2)

@@ -1,13 +1,11 @@
 /** The control plane: it may lose a pod, and no more than one at once. */
 import { ApiError, until } from './cluster/api.ts'
 import { threeIstiods } from './cluster/istiods.ts'
-import { SYSTEM } from './cluster/names.ts'
+import { PAYMENT_ROUTES, SYSTEM } from './cluster/names.ts'
 import { chargeOf, linesOf, paymentCaller, readOf } from './cluster/payment.ts'
 import { podsOf } from './cluster/pods.ts'
 import { atMost, proof } from './proof.ts'
 
-const ROUTES =
-  '/apis/networking.istio.io/v1/namespaces/order-management/virtualservices/payment-service-retry'
 /** Milliseconds that a change may take to reach a proxy whose istiod has just died. */
 const CHANGED_WITHIN_MS = 5000
 
@@ -35,7 +33,7 @@ proof(
     const calling = caller.calls(charges, { everyMs: 100 })
     await mesh.api.remove(`/api/v1/namespaces/${SYSTEM}/pods/${victim.metadata.name}`, 0)
     const startedAt = performance.now()
-    await mesh.changes.patch(ROUTES, [
+    await mesh.changes.patch(PAYMENT_ROUTES, [
       { op: 'replace', path: '/spec/http/0/retries/attempts', value: 1 },
     ])
     const reached = await until(

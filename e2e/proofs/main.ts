@@ -1,17 +1,15 @@
 /** `pnpm e2e`: every promise of the mesh, shown on a cluster, with what two witnesses saw. */
 import { parseArgs } from 'node:util'
-import { LabError } from '@oms/lab/command'
 import { startVitest, type Vitest } from 'vitest/node'
 import type { Api } from './cluster/api.ts'
 import { runAudit } from './cluster/audit.ts'
 import { detectCapabilities } from './cluster/capabilities.ts'
-import { ProofsError } from './cluster/preflight.ts'
 import { STATE_DIR } from './cluster/target.ts'
 import { readVersions } from './cluster/versions.ts'
 import { writeReport } from './report.ts'
 import { createReporter, type Finished } from './reporter.ts'
 import type { ProofResult, Witness } from './result.ts'
-import { arrive, FLAGS, FLAGS_USAGE, onSignal, type Session } from './session.ts'
+import { arrive, FLAGS, FLAGS_USAGE, onSignal, runCommand, type Session } from './session.ts'
 
 const USAGE = `pnpm e2e [PROOF …] [--context NAME] [--touch NAMESPACE …] [--token-key FILE] [--keep]
   PROOF        retry.transient, or a beginning: retry, egress.on
@@ -114,11 +112,4 @@ function patternOf(names: readonly string[]): string {
   return names.map((name) => `^${name.replaceAll('.', '\\.').replaceAll('*', '.*')}`).join('|')
 }
 
-try {
-  await main()
-} catch (error) {
-  const isUsage = String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')
-  if (!(error instanceof ProofsError || error instanceof LabError || isUsage)) throw error
-  console.error(`${(error as Error).message}${isUsage ? `\n\n${USAGE}` : ''}`)
-  process.exitCode = isUsage ? 2 : 1
-}
+await runCommand(USAGE, main)

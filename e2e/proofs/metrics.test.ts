@@ -1,10 +1,9 @@
 /** Metrics and statistics: what is there to be read, and from where. */
 import type { Mesh } from './cluster/mesh.ts'
-import { EXTERNAL, identityOf } from './cluster/names.ts'
+import { EXTERNAL, identityOf, NO_CHAIN } from './cluster/names.ts'
 import { chargeOf, linesOf, paymentCaller } from './cluster/payment.ts'
 import { proof } from './proof.ts'
 
-const NO_CHAIN = 'listener.0.0.0.0_15006.no_filter_chain_match'
 const TEXT_LIMIT_BYTES = 8_000_000
 
 /** As Prometheus reads them, from outside of the mesh. */
@@ -26,10 +25,7 @@ proof(
     fields: ['Deployment payment-service spec.template.metadata.annotations[prometheus.io/*]'],
   },
   async (mesh, saw) => {
-    const [pod] = await mesh.pods('payment-service')
-    const [envoy] = await mesh.envoys('payment-service')
-    if (pod === undefined || envoy === undefined) throw new Error('payment-service has no pod')
-    const ip = pod['status'].podIP
+    const { ip, envoy } = await mesh.onePod('payment-service')
     const { status, text } = await scrape(mesh, ip)
     const has = (name: string): boolean => new RegExp(`^${name}`, 'm').test(text)
     saw('prometheus', 'the answer of 15020', status, 200)

@@ -3,15 +3,23 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { until } from './cluster/api.ts'
 import { certificateOf } from './cluster/certificates.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { clusterOf, EXTERNAL, identityOf, JAEGER, OM, originOf, statOf } from './cluster/names.ts'
+import {
+  clusterOf,
+  EXTERNAL,
+  IN_HANDSHAKE,
+  identityOf,
+  JAEGER,
+  NO_CHAIN,
+  OM,
+  originOf,
+  statOf,
+} from './cluster/names.ts'
 import { chargeOf, linesOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
 import type { Answer } from './cluster/probe.ts'
 import { probeServer } from './cluster/server.ts'
 import { atLeast, proof, type Saw } from './proof.ts'
 
 const STRICT = 'istio-config/peerauthentication-strict-mtls.yaml'
-const NO_CHAIN = 'listener.0.0.0.0_15006.no_filter_chain_match'
-const IN_HANDSHAKE = 'listener.0.0.0.0_15006.ssl.handshake'
 
 /** From outside of the mesh, in plain text. */
 async function plain(mesh: Mesh, ip: string, port: number, path: string): Promise<Answer> {
@@ -57,9 +65,7 @@ proof(
   },
   async (mesh, saw) => {
     const server = await probeServer(mesh)
-    const [payment] = await mesh.pods('payment-service')
-    const [envoy] = await mesh.envoys('payment-service')
-    if (payment === undefined || envoy === undefined) throw new Error('payment-service has no pod')
+    const { ip, envoy } = await mesh.onePod('payment-service')
     await mesh.istiod.pushed(() =>
       mesh.changes.patch(
         '/apis/security.istio.io/v1/namespaces/istio-system/peerauthentications/default-strict-mtls',
@@ -68,9 +74,7 @@ proof(
     )
     const beyond = await plain(mesh, server.ip, 8080, '/')
     saw('ledger', 'plain text to oms-probe: past mTLS, refused by deny-all', beyond.status, 403)
-    const { value: answer, added } = await envoy.during(() =>
-      plain(mesh, payment['status'].podIP, 8080, '/health'),
-    )
+    const { value: answer, added } = await envoy.during(() => plain(mesh, ip, 8080, '/health'))
     saw('ledger', 'plain text to payment-service', wasCut(answer), 'cut')
     saw('envoy', `payment-service: ${NO_CHAIN}`, added.of(NO_CHAIN), 1)
   },
@@ -123,9 +127,7 @@ async function seeEncrypted(
   saw: Saw,
   { service, app, namespace, port, hello }: Encrypted,
 ): Promise<void> {
-  const [pod] = await mesh.pods(app, namespace)
-  const [server] = await mesh.envoys(app, namespace)
-  if (pod === undefined || server === undefined) throw new Error(`${service} has no sidecar`)
+  const { ip, envoy: server } = await mesh.onePod(app, namespace)
   const cluster = clusterOf(service, port, namespace)
   let connections = 0
   let handshakes = 0
@@ -142,7 +144,7 @@ async function seeEncrypted(
   saw('envoy', `${service}: ${IN_HANDSHAKE}`, (await server.stats()).of(IN_HANDSHAKE), atLeast(1))
   const outside = await mesh.probe({ namespace: EXTERNAL, injected: false })
   const { value: dialled, added } = await server.during(() =>
-    outside.dial({ host: pod['status'].podIP, port, hello }),
+    outside.dial({ host: ip, port, hello }),
   )
   saw('ledger', `plain text to ${service}: bytes that came back`, dialled.bytes, 0)
   saw('envoy', `${service}: ${NO_CHAIN}`, added.of(NO_CHAIN), 1)
@@ -194,12 +196,10 @@ proof(
     ],
   },
   async (mesh, saw) => {
-    const [pod] = await mesh.pods('jaeger', JAEGER)
-    const [envoy] = await mesh.envoys('jaeger', JAEGER)
-    if (pod === undefined || envoy === undefined) throw new Error('Jaeger has no pod')
+    const { ip, envoy } = await mesh.onePod('jaeger', JAEGER)
     const { value: answers, added } = await envoy.during(async () => [
-      await plain(mesh, pod['status'].podIP, 16_686, '/api/services'),
-      await plain(mesh, pod['status'].podIP, 4318, '/v1/traces'),
+      await plain(mesh, ip, 16_686, '/api/services'),
+      await plain(mesh, ip, 4318, '/v1/traces'),
     ])
     saw('ledger', 'plain text to 16686', answers[0]?.status, 200)
     saw('ledger', 'plain text to 4318', wasCut(answers[1] as Answer), 'cut')
@@ -219,8 +219,7 @@ proof(
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
-    const [payment] = await mesh.envoys('payment-service')
-    if (payment === undefined) throw new Error('payment-service has no pod')
+    const { envoy: payment } = await mesh.onePod('payment-service')
     const { lifetimeS } = await certificateOf(payment)
     // istiod dates it back two minutes, for clocks that are behind.
     saw(

@@ -5,7 +5,6 @@ import { parseArgs } from 'node:util'
 import { leavesOf } from '@oms/gate/leaves'
 import type { Mutant } from '@oms/gate/mutants'
 import { scoreOf } from '@oms/gate/score'
-import { LabError } from '@oms/lab/command'
 import { openMesh } from './cluster/mesh.ts'
 import { ProofsError } from './cluster/preflight.ts'
 import { STATE_DIR } from './cluster/target.ts'
@@ -13,7 +12,7 @@ import { type Known, openResults, type Results, readKnown, select } from './muta
 import { createTrial } from './mutants/trial.ts'
 import { type Score, writeReport } from './report.ts'
 import type { MutantResult, ProofRun } from './result.ts'
-import { arrive, FLAGS, FLAGS_USAGE, onSignal, type Session } from './session.ts'
+import { arrive, FLAGS, FLAGS_USAGE, onSignal, runCommand, type Session } from './session.ts'
 
 const USAGE = `pnpm e2e:mutants [ID …] [--shard N/M] [--changed-since COMMIT] [--minutes N] [--resume]
   ID               of a mutant in e2e/mutants, or its beginning
@@ -137,13 +136,8 @@ function reportWith(mutants: readonly MutantResult[], score: Score): string | un
   })
 }
 
-try {
+await runCommand(USAGE, async () => {
   await main()
   // Ways into pods stay open as long as this process.
   process.exit()
-} catch (error) {
-  const isUsage = String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')
-  if (!(error instanceof ProofsError || error instanceof LabError || isUsage)) throw error
-  console.error(`${(error as Error).message}${isUsage ? `\n\n${USAGE}` : ''}`)
-  process.exitCode = isUsage ? 2 : 1
-}
+})

@@ -39,9 +39,7 @@ async function eject(caller: PaymentCaller, sick: string): Promise<readonly stri
 }
 
 async function sickOf(mesh: Mesh): Promise<string> {
-  const [pod] = await mesh.pods('payment-service')
-  if (pod === undefined) throw new Error('payment-service has no pod')
-  return pod.metadata.name
+  return (await mesh.onePod('payment-service')).pod.metadata.name
 }
 
 proof(

@@ -66,8 +66,7 @@ proof(
       await paymentCaller(mesh, { fresh: true }),
       await paymentCaller(mesh, { fresh: true }),
     ]
-    const [server] = await mesh.envoys('payment-service')
-    if (server === undefined) throw new Error('payment-service has no pod')
+    const { envoy: server } = await mesh.onePod('payment-service')
     const charge = chargeOf({ fault: 'delay=2000;status=200', key: null })
     const { value: answers, added } = await server.during(() =>
       Promise.all(

@@ -1,8 +1,9 @@
 /** The arrival on a cluster and the departure: whoever runs proofs there does it by this. */
+import { LabError } from '@oms/lab/command'
 import { type Api, createApi } from './cluster/api.ts'
 import { openJournal } from './cluster/changes.ts'
 import { chooseTarget } from './cluster/choose.ts'
-import { preflight } from './cluster/preflight.ts'
+import { ProofsError, preflight } from './cluster/preflight.ts'
 import { prepare, removeProbes } from './cluster/prepare.ts'
 import { type Target, writeTarget } from './cluster/target.ts'
 
@@ -54,6 +55,18 @@ export async function arrive(options: SessionOptions): Promise<Session> {
       await openJournal(api, target.journal).undoAll()
       await removeProbes(api)
     },
+  }
+}
+
+/** Runs a command: what it throws of its own is a sentence, and wrong flags are answered with `usage`. */
+export async function runCommand(usage: string, command: () => Promise<void>): Promise<void> {
+  try {
+    await command()
+  } catch (error) {
+    const isUsage = String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')
+    if (!(error instanceof ProofsError || error instanceof LabError || isUsage)) throw error
+    console.error(`${(error as Error).message}${isUsage ? `\n\n${usage}` : ''}`)
+    process.exitCode = isUsage ? 2 : 1
   }
 }
 

@@ -1,6 +1,6 @@
 /** The statistics that proofs, alerts and people read: Istio shows few of them by itself. */
 import type { Envoy } from './cluster/envoy.ts'
-import { statOf } from './cluster/names.ts'
+import { DENIED, GATEWAY_HTTP, IN_HANDSHAKE, NO_CHAIN, statOf } from './cluster/names.ts'
 import { chargeOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
 import { atLeast, proof } from './proof.ts'
 
@@ -36,10 +36,10 @@ const CALLER = [
 ]
 
 const CALLEE = [
-  'listener.0.0.0.0_15006.ssl.handshake',
-  'listener.0.0.0.0_15006.no_filter_chain_match',
+  IN_HANDSHAKE,
+  NO_CHAIN,
   'http.inbound_0.0.0.0_8080;.rbac.allowed',
-  'http.inbound_0.0.0.0_8080;.rbac.denied',
+  DENIED,
   'http.inbound_0.0.0.0_8080;.downstream_rq_total',
   'tcp.rbac.denied',
   `${INBOUND}.upstream_rq_active_overflow`,
@@ -47,7 +47,7 @@ const CALLEE = [
 ]
 
 const GATEWAY = ['rbac.denied', 'jwt_authn.denied', 'downstream_rq_total'].map(
-  (stat) => `http.outbound_0.0.0.0_8443;.${stat}`,
+  (stat) => `${GATEWAY_HTTP}${stat}`,
 )
 
 /** Those that are not there, not even as 0. */
@@ -68,8 +68,7 @@ proof(
   async (mesh, saw) => {
     const caller = await paymentCaller(mesh)
     const { value: answer, added } = await caller.during(() => caller.call(chargeOf()))
-    const [callee] = await mesh.envoys('payment-service')
-    if (callee === undefined) throw new Error('payment-service has no pod')
+    const { envoy: callee } = await mesh.onePod('payment-service')
     saw('ledger', 'the caller’s answer', answer.status, 201)
     saw('envoy', 'caller: upstream_rq_total', added('upstream_rq_total'), atLeast(1))
     saw('envoy', 'caller: missing', await missing(await caller.envoy(), CALLER), [])

@@ -4,11 +4,10 @@ import { join } from 'node:path'
 import { ROOT } from '@oms/lab/folders'
 import { parseObjects } from '@oms/lab/kubectl'
 import { underTrial } from './cluster/mutation.ts'
-import { PROBES } from './cluster/names.ts'
+import { DENIED, PROBES } from './cluster/names.ts'
 import { proof } from './proof.ts'
 
 const FILE = 'istio-config/multi-tenant-isolation.yaml'
-const DENIED = 'http.inbound_0.0.0.0_8080;.rbac.denied'
 const ROLE = { role: 'server' }
 
 function urlOf(tenant: string): string {

@@ -1,22 +1,16 @@
 /** Traces: one tree for one order, how many orders leave one, and what its spans say. */
 import { randomUUID } from 'node:crypto'
+import { ORDER, TENANT } from '@oms/lab/order'
+import { type Span, type TraceHead, traceHead, treeOf } from '@oms/lab/trace'
 import type { KubernetesObject } from './cluster/api.ts'
-import { until } from './cluster/api.ts'
+import { untilEnough } from './cluster/api.ts'
 import type { Envoy } from './cluster/envoy.ts'
-import {
-  gatewayCalls,
-  linesOfTenant,
-  linesOfTrace,
-  newTenant,
-  type TraceHead,
-  traceHead,
-} from './cluster/ingress.ts'
-import { lostOf, type Span, treeOf, untilSpans } from './cluster/jaeger.ts'
-import { type Line, readLedger, untilLines } from './cluster/ledger.ts'
+import { gatewayCalls, linesOfTenant, linesOfTrace, newTenant } from './cluster/ingress.ts'
+import { lostOf, untilSpans } from './cluster/jaeger.ts'
+import { type Line, probesLedger, readLedger, untilLines } from './cluster/ledger.ts'
 import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { EXTERNAL, OM, originOf, PROBES } from './cluster/names.ts'
-import { CUSTOMER } from './cluster/payment.ts'
+import { EXTERNAL, OM, originOf, PAYMENT_ROUTES, PROBES } from './cluster/names.ts'
 import { PROBE_LABEL } from './cluster/probe.ts'
 import { atLeast, between, proof, type Saw } from './proof.ts'
 
@@ -129,21 +123,16 @@ function place(mesh: Mesh, head: TraceHead, token: string) {
   return mesh.gateway({
     method: 'POST',
     path: '/api/v1/orders',
-    tenant: CUSTOMER,
+    tenant: TENANT,
     headers: { 'idempotency-key': randomUUID(), ...head.headers },
-    body: {
-      currency: 'EUR',
-      lines: [{ sku: 'MOKA-POT', quantity: 1 }],
-      payment_token: token,
-    },
+    body: { ...ORDER, payment_token: token },
   })
 }
 
 /** payment-service's first answer is 503: the route that retries writes the fault into the request. */
 async function failFirstTry(mesh: Mesh): Promise<void> {
-  const path = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/payment-service-retry`
   await mesh.istiod.pushed(() =>
-    mesh.changes.patch(path, [
+    mesh.changes.patch(PAYMENT_ROUTES, [
       {
         op: 'add',
         path: '/spec/http/0/headers',
@@ -216,13 +205,12 @@ const MANY = 1000
 const SENT_WITHIN_MS = 15_000
 
 /** `count` more than `before`, or what is there after 15 s. */
-async function untilSent(envoy: Envoy, before: number, count: number): Promise<number> {
-  let sent = 0
-  await until('spans sent', SENT_WITHIN_MS, async () => {
-    sent = (await envoy.stats()).of(SENT) - before
-    return sent >= count ? true : undefined
-  }).catch(() => undefined)
-  return sent
+function untilSent(envoy: Envoy, before: number, count: number): Promise<number> {
+  return untilEnough(
+    SENT_WITHIN_MS,
+    async () => (await envoy.stats()).of(SENT) - before,
+    (sent) => sent >= count,
+  )
 }
 
 const OUTSIDE_SERVICE: KubernetesObject = {
@@ -262,7 +250,8 @@ function expectSampled(share: number) {
 /** deny-all refuses its spans at Jaeger: they are counted where they are sent. */
 async function sampledElsewhere(mesh: Mesh, saw: Saw): Promise<void> {
   const caller = await mesh.probe({ namespace: PROBES, account: 'order-service' })
-  const outside = await mesh.probe({ namespace: EXTERNAL, injected: false })
+  // Whom it calls.
+  await mesh.probe({ namespace: EXTERNAL, injected: false })
   await mesh.istiod.pushed(() => mesh.changes.create(OUTSIDE_SERVICE))
   const envoy = await caller.envoy()
   const before = await envoy.stats()
@@ -279,14 +268,8 @@ async function sampledElsewhere(mesh: Mesh, saw: Saw): Promise<void> {
     { 200: MANY },
   )
   const lines = await untilLines(MANY, () =>
-    readLedger(
-      mesh.api,
-      { namespace: EXTERNAL, selector: `app=${PROBE_LABEL}`, container: 'probe' },
-      sinceMs,
-      (line) => line.path === path,
-    ),
+    readLedger(mesh.api, probesLedger(EXTERNAL), sinceMs, (line) => line.path === path),
   )
-  void outside
   await judge(saw, {
     who: 'oms-probe',
     lines,
@@ -383,7 +366,7 @@ proof(
       [`payment-service.${OM} server`]: [tenant, order, 'money'],
       [`inventory-service.${OM} server`]: [tenant, order, 'stock'],
     })
-    saw('ledger', 'payment-service: the tenant is the token’s', tenant, CUSTOMER)
+    saw('ledger', 'payment-service: the tenant is the token’s', tenant, TENANT)
 
     const bare = traceHead(true)
     const caller = await mesh.probe({ namespace: OM, account: 'order-service' })

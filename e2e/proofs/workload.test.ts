@@ -1,6 +1,6 @@
 /** What the API server admits, and what injection makes of a pod. */
 import { ApiError, type KubernetesObject } from './cluster/api.ts'
-import { OM } from './cluster/names.ts'
+import { DENIED, OM } from './cluster/names.ts'
 import { chargeOf, linesOf, paymentCaller } from './cluster/payment.ts'
 import { matching, proof } from './proof.ts'
 
@@ -86,9 +86,7 @@ proof(
     fields: ['Deployment order-management/* livenessProbe (rewritten)'],
   },
   async (mesh, saw) => {
-    const [envoy] = await mesh.envoys('payment-service')
-    if (envoy === undefined) throw new Error('payment-service has no pod')
-    const DENIED = 'http.inbound_0.0.0.0_8080;.rbac.denied'
+    const { envoy } = await mesh.onePod('payment-service')
     const before = (await envoy.stats()).of(DENIED)
     for (const service of SERVICES)
       for (const pod of await mesh.pods(service)) {

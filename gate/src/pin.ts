@@ -1,6 +1,6 @@
 /** A field that must be one value: data, of which a rule is made. */
-import type { KubernetesObject } from '@oms/lab/kubectl'
 import { differences, findObject } from './objects.ts'
+import { pointerOf, valueAt } from './pointers.ts'
 import { inSets, type Rule } from './rule.ts'
 
 export interface Pin {
@@ -13,12 +13,6 @@ export interface Pin {
   readonly sets?: (name: string) => boolean
 }
 
-type Value = Readonly<Record<string, unknown>> | undefined
-
-function valueAt(object: KubernetesObject, at: readonly string[]): unknown {
-  return at.reduce<unknown>((value, step) => (value as Value)?.[step], object)
-}
-
 export function pinned({ of, at, is, why, sets }: Pin): Rule {
   const path = at.join('.')
   return inSets({
@@ -28,6 +22,7 @@ export function pinned({ of, at, is, why, sets }: Pin): Rule {
     mend: is === undefined ? 'Remove it.' : `Write ${JSON.stringify(is)}.`,
     ...(sets === undefined ? {} : { sets }),
     subjects: (set) => [findObject(set, of)].filter((object) => object !== undefined),
-    wrong: (object) => differences(path, valueAt(object, at), is).map((what) => `${of}: ${what}`),
+    wrong: (object) =>
+      differences(path, valueAt(object, pointerOf(at)), is).map((what) => `${of}: ${what}`),
   })
 }

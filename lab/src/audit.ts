@@ -8,7 +8,7 @@ import { createKubectl, KUBECONFIG } from './kubectl.ts'
 import { PSP_CA } from './secrets.ts'
 import { requireTools } from './tools.ts'
 
-const AUDIT = join(ROOT, 'audit/src/main.ts')
+export const AUDIT = join(ROOT, 'audit/src/main.ts')
 
 /** @param flags of the audit program. Resolves with its exit code: 0 no promise is broken, 1 one is, 2 not checked. */
 export async function audit(flags: readonly string[]): Promise<number> {
@@ -31,19 +31,35 @@ export async function audit(flags: readonly string[]): Promise<number> {
       forward('order-management', 'pod/postgres-0', 5432),
       forward('card-processor', 'deployment/card-processor', 8083),
     ])
-    const url = (database: string): string =>
-      `postgres://postgres:${encodeURIComponent(password)}@127.0.0.1:${postgres}/${database}`
-    const env = {
-      ...process.env,
-      ORDER_DATABASE_URL: url('oms_order'),
-      INVENTORY_DATABASE_URL: url('oms_inventory'),
-      PAYMENT_DATABASE_URL: url('oms_payment'),
-      PROCESSOR_URL: `https://localhost:${processor}`,
-      NODE_EXTRA_CA_CERTS: PSP_CA,
-    }
+    const env = auditEnvironment({ postgres, password, processor, authority: PSP_CA })
     return (await hand(process.execPath, [AUDIT, ...flags], { env })) ?? 2
   } finally {
     for (const child of forwarding) child.kill()
+  }
+}
+
+export interface AuditDoors {
+  /** Ports on 127.0.0.1. */
+  readonly postgres: number
+  readonly processor: number
+  /** The superuser's. */
+  readonly password: string
+  /** Path of who signed the processor's certificate. */
+  readonly authority: string
+}
+
+/** What the audit program reads of its surroundings. */
+export function auditEnvironment(doors: AuditDoors): NodeJS.ProcessEnv {
+  const password = encodeURIComponent(doors.password)
+  const url = (database: string): string =>
+    `postgres://postgres:${password}@127.0.0.1:${doors.postgres}/${database}`
+  return {
+    ...process.env,
+    ORDER_DATABASE_URL: url('oms_order'),
+    INVENTORY_DATABASE_URL: url('oms_inventory'),
+    PAYMENT_DATABASE_URL: url('oms_payment'),
+    PROCESSOR_URL: `https://localhost:${doors.processor}`,
+    NODE_EXTRA_CA_CERTS: doors.authority,
   }
 }
 

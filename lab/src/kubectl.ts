@@ -40,6 +40,9 @@ export interface KubernetesObject {
     readonly name: string
     readonly namespace?: string
     readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+    readonly generation?: number
+    readonly deletionTimestamp?: string
   }
   // biome-ignore lint/suspicious/noExplicitAny: its shape depends on its kind
   readonly [field: string]: any
@@ -119,8 +122,8 @@ export function createKubectl(program: string): Kubectl {
 }
 
 /** As `kubectl rollout status` sees it. */
-function isRolledOut({ kind, metadata, spec, status = {} }: KubernetesObject): boolean {
-  const observed = status.observedGeneration === metadata['generation' as never]
+export function isRolledOut({ kind, metadata, spec, status = {} }: KubernetesObject): boolean {
+  const observed = status.observedGeneration === metadata.generation
   if (kind === 'Job') return (status.succeeded ?? 0) >= (spec.completions ?? 1)
   if (kind === 'DaemonSet')
     return (

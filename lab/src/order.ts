@@ -1,11 +1,11 @@
 /** One order through the gateway, and what the mesh and the services say of it. */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { LabError } from './command.ts'
 import { askGateway, GATEWAY_CA, GATEWAY_HOST } from './gateway.ts'
 import { type Lab, STATE_DIR, urlOf } from './lab.ts'
 import { DOORS } from './ports.ts'
 import { signToken } from './token.ts'
-import { drawTree, type Span, untilWhole } from './trace.ts'
+import { drawTree, type Span, traceHead, untilWhole } from './trace.ts'
 
 export const TENANT = 'acme'
 export const ORDER = {
@@ -25,18 +25,6 @@ export const TRACED_SERVICES = [
   'payment-service',
 ] as const
 
-/** The head of a trace that every proxy samples. Envoy believes B3 first; both are sent, as a traced caller would. */
-export function sampledTrace(): {
-  readonly traceId: string
-  readonly spanId: string
-  readonly headers: Readonly<Record<string, string>>
-} {
-  const traceId = randomBytes(16).toString('hex')
-  const spanId = randomBytes(8).toString('hex')
-  const b3 = { 'x-b3-traceid': traceId, 'x-b3-spanid': spanId, 'x-b3-sampled': '1' }
-  return { traceId, spanId, headers: { ...b3, traceparent: `00-${traceId}-${spanId}-01` } }
-}
-
 export interface TracedOrder {
   readonly status: number
   readonly body: Readonly<Record<string, unknown>>
@@ -48,7 +36,7 @@ export interface TracedOrder {
 
 /** @throws LabError where no answer comes. */
 export async function placeTracedOrder(lab: Lab): Promise<TracedOrder> {
-  const { traceId, spanId, headers } = sampledTrace()
+  const { traceId, spanId, headers } = traceHead(true)
   const token = await signToken(STATE_DIR, { tenant: TENANT })
   const answer = await askGateway(lab, {
     method: 'POST',

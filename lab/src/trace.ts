@@ -1,6 +1,23 @@
 /** A trace as Jaeger keeps it, and as a tree on the terminal. */
+import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Lab, urlOf } from './lab.ts'
+
+export interface TraceHead {
+  readonly traceId: string
+  /** Of the caller, which sends no span itself. */
+  readonly spanId: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Proxies obey it in place of their own dice. Envoy believes B3 first; both are sent, as a traced caller would. */
+export function traceHead(sampled: boolean): TraceHead {
+  const traceId = randomBytes(16).toString('hex')
+  const spanId = randomBytes(8).toString('hex')
+  const b3 = { 'x-b3-traceid': traceId, 'x-b3-spanid': spanId, 'x-b3-sampled': sampled ? '1' : '0' }
+  const traceparent = `00-${traceId}-${spanId}-0${sampled ? '1' : '0'}`
+  return { traceId, spanId, headers: { ...b3, traceparent } }
+}
 
 export interface Span {
   readonly id: string
@@ -77,22 +94,22 @@ export async function untilWhole(
   }
 }
 
-/** One line a span, children below their parents, in order of their start. */
-export function drawTree(spans: readonly Span[]): string {
+/** One line a span, two spaces deeper than its parent; brothers in order of their start. */
+export function treeOf(spans: readonly Span[], tell: (span: Span) => string): readonly string[] {
   const ids = new Set(spans.map(({ id }) => id))
-  const children = (of: string | undefined): readonly Span[] =>
+  const below = (parent: string | undefined, indent: string): readonly string[] =>
     spans
-      .filter(({ parentId }) =>
-        of === undefined ? parentId === undefined || !ids.has(parentId) : parentId === of,
+      .filter(({ parentId: of }) =>
+        parent === undefined ? of === undefined || !ids.has(of) : of === parent,
       )
-      .sort((a, b) => a.startMicros - b.startMicros)
-  const draw = (span: Span, indent: string): readonly string[] => [
-    `${indent}${describe(span)}`,
-    ...children(span.id).flatMap((child) => draw(child, `${indent}  `)),
-  ]
-  return children(undefined)
-    .flatMap((root) => draw(root, ''))
-    .join('\n')
+      .toSorted((a, b) => a.startMicros - b.startMicros)
+      .flatMap((span) => [`${indent}${tell(span)}`, ...below(span.id, `${indent}  `)])
+  return below(undefined, '')
+}
+
+/** For a person. */
+export function drawTree(spans: readonly Span[]): string {
+  return treeOf(spans, describe).join('\n')
 }
 
 const SHOWN_TAGS = [

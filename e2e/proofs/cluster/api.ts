@@ -2,6 +2,7 @@
 import { type RequestOptions, request } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
 import { KubeConfig } from '@kubernetes/client-node'
+import type { Operation } from '@oms/gate/pointers'
 import type { KubernetesObject } from '@oms/lab/kubectl'
 
 export type { KubernetesObject } from '@oms/lab/kubectl'
@@ -13,19 +14,6 @@ export class ApiError extends Error {
     super(message)
     this.status = status
   }
-}
-
-/** A resource as it stands in a path: `networking.istio.io/v1`, `virtualservices`. */
-export interface Kind {
-  readonly apiVersion: string
-  readonly plural: string
-}
-
-/** One operation of RFC 6902. */
-export interface PatchOperation {
-  readonly op: 'add' | 'remove' | 'replace' | 'test'
-  readonly path: string
-  readonly value?: unknown
 }
 
 export interface Ask {
@@ -46,11 +34,7 @@ export interface Api {
   /** Server-side, taking over what others own. Resolves with the object as it is then. */
   apply(object: KubernetesObject, query?: string): Promise<KubernetesObject>
   create(object: KubernetesObject): Promise<KubernetesObject>
-  patch(
-    path: string,
-    operations: readonly PatchOperation[],
-    query?: string,
-  ): Promise<KubernetesObject>
+  patch(path: string, operations: readonly Operation[], query?: string): Promise<KubernetesObject>
   /** One that is gone already does not count. @param graceSeconds default: as the object says. */
   remove(path: string, graceSeconds?: number): Promise<void>
 }
@@ -185,6 +169,9 @@ function pluralOf(kind: string): string {
   return lower.endsWith('s') ? `${lower}es` : `${lower}s`
 }
 
+/** Between two looks. */
+const EVERY_MS = 200
+
 /**
  * Polls until `look` gives something other than undefined.
  * @throws Error saying what was awaited, after `withinMs`.
@@ -193,7 +180,7 @@ export async function until<T>(
   what: string,
   withinMs: number,
   look: () => Promise<T | undefined> | T | undefined,
-  everyMs = 200,
+  everyMs = EVERY_MS,
 ): Promise<T> {
   const end = performance.now() + withinMs
   for (;;) {
@@ -201,5 +188,19 @@ export async function until<T>(
     if (found !== undefined) return found
     if (performance.now() > end) throw new Error(`${what}: not within ${withinMs / 1000} s`)
     await pause(everyMs)
+  }
+}
+
+/** Reads until it is enough, or gives what is there after `withinMs`: whoever asks compares. */
+export async function untilEnough<T>(
+  withinMs: number,
+  read: () => Promise<T>,
+  isEnough: (seen: T) => boolean,
+): Promise<T> {
+  const end = performance.now() + withinMs
+  for (;;) {
+    const seen = await read()
+    if (isEnough(seen) || performance.now() > end) return seen
+    await pause(EVERY_MS)
   }
 }

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { AUDIT, auditEnvironment } from '@oms/lab/audit'
 import { exec } from '@oms/lab/command'
-import { ROOT } from '@oms/lab/folders'
 import type { Api } from './api.ts'
 import { forwardPort } from './envoy.ts'
 import { EGRESS, OM, PSP } from './names.ts'
@@ -71,19 +71,13 @@ export async function runAudit(api: Api): Promise<Audited> {
   try {
     const authority = join(folder, 'ca.crt')
     writeFileSync(authority, await secret(EGRESS, 'psp-ca', 'ca.crt'))
-    const password = encodeURIComponent((await secret(OM, 'postgres-superuser', 'password')).trim())
-    const url = (name: string): string =>
-      `postgres://postgres:${password}@127.0.0.1:${database.port}/${name}`
-    const env = {
-      ...process.env,
-      ORDER_DATABASE_URL: url('oms_order'),
-      INVENTORY_DATABASE_URL: url('oms_inventory'),
-      PAYMENT_DATABASE_URL: url('oms_payment'),
-      PROCESSOR_URL: `https://localhost:${ledger.port}`,
-      NODE_EXTRA_CA_CERTS: authority,
-    }
-    const main = join(ROOT, 'audit/src/main.ts')
-    const args = [main, '--json', '--settle-timeout', SETTLED_WITHIN_S]
+    const env = auditEnvironment({
+      postgres: database.port,
+      processor: ledger.port,
+      password: (await secret(OM, 'postgres-superuser', 'password')).trim(),
+      authority,
+    })
+    const args = [AUDIT, '--json', '--settle-timeout', SETTLED_WITHIN_S]
     const { code, stdout, stderr } = await exec(process.execPath, args, { env })
     if (code > 1) throw new Error(stderr.trim())
     return judge(JSON.parse(stdout).rows)

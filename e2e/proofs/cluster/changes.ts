@@ -3,14 +3,8 @@
  * process, so that whoever starts next can take back what was left.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import {
-  type Api,
-  ApiError,
-  type KubernetesObject,
-  type PatchOperation,
-  pathOf,
-  until,
-} from './api.ts'
+import type { Operation } from '@oms/gate/pointers'
+import { type Api, ApiError, type KubernetesObject, pathOf, until } from './api.ts'
 
 /** How one is taken back, and whose it is. */
 type Entry = { readonly owner: string } & (
@@ -23,12 +17,10 @@ export interface Changes {
   /** Makes one, or takes over one of that name that an earlier run left. */
   create(object: KubernetesObject): Promise<void>
   /** @throws Error where there is no such object. */
-  patch(path: string, operations: readonly PatchOperation[]): Promise<void>
+  patch(path: string, operations: readonly Operation[]): Promise<void>
   /** Applies one that is there already, or makes it. */
   replace(object: KubernetesObject): Promise<void>
   remove(path: string): Promise<void>
-  /** Whether the owner has changed anything. */
-  any(): boolean
   /** Whether the proxies' configuration is among it. */
   concernProxies(): boolean
   /** Deployments among it, as `namespace/name`. */
@@ -42,6 +34,9 @@ export interface Journal {
   /** Takes back everybody's. */
   undoAll(): Promise<void>
 }
+
+/** Istio's resources, and what istiod reads its own configuration from. */
+const CONCERN_PROXIES = /\.istio\.io\/|\/istio-system\/configmaps\//
 
 /** A conflict is with a status that was just written. */
 const RESTORE_TRIES = 10
@@ -88,7 +83,7 @@ export function openJournal(api: Api, path: string): Journal {
       metadata: {
         ...metadata,
         labels: object.metadata.labels,
-        annotations: object.metadata['annotations' as never],
+        annotations: object.metadata.annotations,
       },
     }
     await api.text(pathOf(object), { method: 'PUT', body: { ...kept, status: now['status'] } })
@@ -139,9 +134,8 @@ export function openJournal(api: Api, path: string): Journal {
         note({ owner, undo: 'restore', object: await original(at) })
         await api.remove(at)
       },
-      any: () => entries.some((entry) => entry.owner === owner),
       concernProxies: () =>
-        entries.some((entry) => entry.owner === owner && pathIn(entry).includes('.istio.io/')),
+        entries.some((entry) => entry.owner === owner && CONCERN_PROXIES.test(pathIn(entry))),
       deployments() {
         const paths = entries.filter((entry) => entry.owner === owner).map(pathIn)
         const found = paths.flatMap((path) => {

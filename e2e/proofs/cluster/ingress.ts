@@ -1,16 +1,36 @@
 /** Callers of the ingress gateway: many at once, and one request that is known again by the id of its trace. */
 import { randomBytes } from 'node:crypto'
+import type { TraceHead } from '@oms/lab/trace'
 import { type Line, untilLines } from './ledger.ts'
 import type { Mesh } from './mesh.ts'
 import { EXTERNAL, GATEWAY_HOST, INGRESS, type ServiceName } from './names.ts'
 import type { Answer, Call, Pace } from './probe.ts'
 
 const GATEWAY_URL = `https://istio-ingressgateway.${INGRESS}.svc.cluster.local`
-/** Its account of who got past the token and the policy. */
-export const GATEWAY_HTTP = 'http.outbound_0.0.0.0_8443;.'
 
-interface GatewayLoad extends Omit<Call, 'url' | 'servername' | 'insecure'> {
+export interface GatewayCall extends Omit<Call, 'url' | 'servername' | 'insecure'> {
   readonly path: string
+}
+
+/** What a client outside of the mesh sends. @param token none: without one. */
+export function throughGateway(
+  { path, headers, ...call }: GatewayCall,
+  token: string | undefined,
+): Call {
+  return {
+    ...call,
+    url: `${GATEWAY_URL}${path}`,
+    servername: GATEWAY_HOST,
+    insecure: true,
+    headers: {
+      host: GATEWAY_HOST,
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...headers,
+    },
+  }
+}
+
+interface GatewayLoad extends GatewayCall {
   readonly tenant: string
 }
 
@@ -24,35 +44,8 @@ export async function gatewayCalls(
   const tokens = new Map<string, string>()
   for (const { tenant } of loads)
     if (!tokens.has(tenant)) tokens.set(tenant, await mesh.token({ tenant }))
-  const calls = loads.map(
-    ({ path, tenant, headers, ...call }): Call => ({
-      ...call,
-      url: `${GATEWAY_URL}${path}`,
-      servername: GATEWAY_HOST,
-      insecure: true,
-      headers: {
-        host: GATEWAY_HOST,
-        authorization: `Bearer ${tokens.get(tenant)}`,
-        ...headers,
-      },
-    }),
-  )
+  const calls = loads.map(({ tenant, ...call }) => throughGateway(call, tokens.get(tenant)))
   return outside.calls(calls, pace)
-}
-
-export interface TraceHead {
-  readonly traceId: string
-  readonly spanId: string
-  readonly headers: Readonly<Record<string, string>>
-}
-
-/** Of a caller that sends no span itself. Envoy obeys it in place of its own dice. */
-export function traceHead(sampled: boolean): TraceHead {
-  const traceId = randomBytes(16).toString('hex')
-  const spanId = randomBytes(8).toString('hex')
-  const b3 = { 'x-b3-traceid': traceId, 'x-b3-spanid': spanId, 'x-b3-sampled': sampled ? '1' : '0' }
-  const traceparent = `00-${traceId}-${spanId}-0${sampled ? '1' : '0'}`
-  return { traceId, spanId, headers: { ...b3, traceparent } }
 }
 
 /** A tenant that nobody else has: known again in every line. It has no prices, and no orders. */

@@ -1,7 +1,6 @@
 /** Traces as Jaeger keeps them, read from outside of the mesh as a person would. */
-import { orphans, type Span, spansIn } from '@oms/lab/trace'
-import { until } from './api.ts'
-import type { TraceHead } from './ingress.ts'
+import { orphans, type Span, spansIn, type TraceHead } from '@oms/lab/trace'
+import { untilEnough } from './api.ts'
 import type { Mesh } from './mesh.ts'
 import { EXTERNAL, JAEGER } from './names.ts'
 
@@ -21,30 +20,16 @@ async function read(mesh: Mesh, traceId: string): Promise<readonly Span[]> {
 }
 
 /** `count` spans, or those that are there after 20 s. */
-export async function untilSpans(
+export function untilSpans(
   mesh: Mesh,
   { traceId }: TraceHead,
   count: number,
 ): Promise<readonly Span[]> {
-  let spans: readonly Span[] = []
-  await until('a whole trace', WHOLE_WITHIN_MS, async () => {
-    spans = await read(mesh, traceId)
-    return spans.length >= count ? true : undefined
-  }).catch(() => undefined)
-  return spans
-}
-
-/** One line a span, two spaces deeper than its parent; brothers in order of their start. */
-export function treeOf(spans: readonly Span[], tell: (span: Span) => string): readonly string[] {
-  const ids = new Set(spans.map(({ id }) => id))
-  const below = (parent: string | undefined, indent: string): readonly string[] =>
-    spans
-      .filter(({ parentId: of }) =>
-        parent === undefined ? of === undefined || !ids.has(of) : of === parent,
-      )
-      .toSorted((a, b) => a.startMicros - b.startMicros)
-      .flatMap((span) => [`${indent}${tell(span)}`, ...below(span.id, `${indent}  `)])
-  return below(undefined, '')
+  return untilEnough(
+    WHOLE_WITHIN_MS,
+    () => read(mesh, traceId),
+    (spans) => spans.length >= count,
+  )
 }
 
 /** Whose parent never came, though the caller's own span is no part of the trace. */

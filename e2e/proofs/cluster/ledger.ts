@@ -1,7 +1,8 @@
 /** The application's own account: one log line a request, of every pod that a selector finds. */
 import type { RequestLogLine } from '@oms/contracts/log'
-import { type Api, until } from './api.ts'
+import { type Api, untilEnough } from './api.ts'
 import { logLines, podsOf } from './pods.ts'
+import { PROBE_LABEL } from './probe.ts'
 
 export type Line = RequestLogLine
 
@@ -14,6 +15,11 @@ export interface LedgerOf {
 
 export function ledgerOf(service: string, namespace = 'order-management'): LedgerOf {
   return { namespace, selector: `app=${service}`, container: service }
+}
+
+/** Of the probes in a namespace. */
+export function probesLedger(namespace: string): LedgerOf {
+  return { namespace, selector: `app=${PROBE_LABEL}`, container: 'probe' }
 }
 
 /** In order of time. @param sinceMs of Date.now() here; nodes' clocks may be a second off. */
@@ -34,11 +40,9 @@ export async function readLedger(
 const WRITTEN_WITHIN_MS = 5000
 
 /** Reads until there are `count`, or gives what is there: whoever asks compares. */
-export async function untilLines(count: number, read: () => Promise<readonly Line[]>) {
-  let last: readonly Line[] = []
-  await until('lines', WRITTEN_WITHIN_MS, async () => {
-    last = await read()
-    return last.length >= count ? true : undefined
-  }).catch(() => undefined)
-  return last
+export function untilLines(
+  count: number,
+  read: () => Promise<readonly Line[]>,
+): Promise<readonly Line[]> {
+  return untilEnough(WRITTEN_WITHIN_MS, read, (lines) => lines.length >= count)
 }

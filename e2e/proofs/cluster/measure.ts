@@ -1,5 +1,5 @@
 /** What proofs read off Envoy's access log, and small sums. */
-import { type KubernetesObject, until } from './api.ts'
+import { type KubernetesObject, untilEnough } from './api.ts'
 import type { AccessLine, Mesh } from './mesh.ts'
 
 /** Envoy writes its log once a second. */
@@ -9,17 +9,16 @@ const WRITTEN_WITHIN_MS = 5000
  * Lines of a pod's proxy whose path has `part`; at least one, or what is there after 5 s. Nothing but errors and
  * aborted requests is logged.
  */
-export async function accessOf(
+export function accessOf(
   mesh: Mesh,
   pod: KubernetesObject,
   part: string,
 ): Promise<readonly AccessLine[]> {
-  let found: readonly AccessLine[] = []
-  await until('access log', WRITTEN_WITHIN_MS, async () => {
-    found = await mesh.accessLog(pod, ({ path }) => path?.includes(part) ?? false)
-    return found.length > 0 ? true : undefined
-  }).catch(() => undefined)
-  return found
+  return untilEnough(
+    WRITTEN_WITHIN_MS,
+    () => mesh.accessLog(pod, ({ path }) => path?.includes(part) ?? false),
+    (found) => found.length > 0,
+  )
 }
 
 export async function flagsOf(

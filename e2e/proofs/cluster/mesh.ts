@@ -4,27 +4,15 @@ import { type Api, createApi, type KubernetesObject, until } from './api.ts'
 import { type Capabilities, detectCapabilities } from './capabilities.ts'
 import { type Changes, openJournal } from './changes.ts'
 import { type Envoy, openEnvoy } from './envoy.ts'
+import { type GatewayCall, throughGateway } from './ingress.ts'
 import { createIstiod, type Istiod } from './istiod.ts'
-import { type LedgerOf, type Line, ledgerOf, readLedger } from './ledger.ts'
-import { EXTERNAL, GATEWAY_HOST, INGRESS, OM, PROBES, PSP, type ServiceName } from './names.ts'
+import { type LedgerOf, type Line, ledgerOf, probesLedger, readLedger } from './ledger.ts'
+import { EXTERNAL, INGRESS, OM, PROBES, PSP, type ServiceName } from './names.ts'
 import { logLines, podsOf, untilRolledOut } from './pods.ts'
-import {
-  type Answer,
-  type Call,
-  createProbe,
-  PROBE_LABEL,
-  type Probe,
-  type ProbeOptions,
-} from './probe.ts'
+import { type Answer, createProbe, type Probe, type ProbeOptions } from './probe.ts'
 import { readTarget, type Target } from './target.ts'
 import { signerOf, type TokenOptions } from './token.ts'
 import { warmingIn } from './warming.ts'
-
-export interface GatewayCall extends Omit<Call, 'url' | 'servername' | 'insecure'> {
-  readonly path: string
-  /** Tenant of the token; none: no token. */
-  readonly tenant?: string
-}
 
 export interface Mesh {
   readonly api: Api
@@ -45,11 +33,14 @@ export interface Mesh {
   envoys(app: string, namespace?: string): Promise<readonly Envoy[]>
   envoysOf(selector: string, namespace: string): Promise<readonly Envoy[]>
   envoyOf(pod: KubernetesObject): Promise<Envoy>
+  /** Any one of its pods. @throws Error where there is none. */
+  onePod(app: string, namespace?: string): Promise<Placed>
   /** Lines of a service since the proof began. */
   lines(service: ServiceName | 'probe', wanted: (line: Line) => boolean): Promise<readonly Line[]>
   /** Of any workload that writes such lines. */
   linesOf(of: LedgerOf, wanted: (line: Line) => boolean): Promise<readonly Line[]>
-  gateway(call: GatewayCall): Promise<Answer>
+  /** From outside of the mesh. @param tenant of the token; none: no token. */
+  gateway(call: GatewayCall & { readonly tenant?: string }): Promise<Answer>
   gatewayEnvoy(): Promise<Envoy>
   token(options: TokenOptions): Promise<string>
   /** Charges or refunds in the card processor's own ledger. */
@@ -61,6 +52,12 @@ export interface Mesh {
   ): Promise<readonly AccessLine[]>
   /** Takes back what the proof changed, removes its fresh probes. */
   end(): Promise<void>
+}
+
+export interface Placed {
+  readonly pod: KubernetesObject
+  readonly ip: string
+  readonly envoy: Envoy
 }
 
 export interface OrderName {
@@ -151,17 +148,13 @@ async function connect(target: Target): Promise<Connection> {
 
   const podsFor = (app: string, namespace = OM) => podsOf(api, namespace, `app=${app}`)
 
-  async function gateway({ path, tenant, headers = {}, ...call }: GatewayCall): Promise<Answer> {
+  async function gateway({
+    tenant,
+    ...call
+  }: GatewayCall & { readonly tenant?: string }): Promise<Answer> {
     const outside = await probe({ namespace: EXTERNAL, injected: false })
-    const bearer =
-      tenant === undefined ? {} : { authorization: `Bearer ${await signer({ tenant })}` }
-    return outside.call({
-      ...call,
-      url: `https://istio-ingressgateway.${INGRESS}.svc.cluster.local${path}`,
-      servername: GATEWAY_HOST,
-      insecure: true,
-      headers: { host: GATEWAY_HOST, ...bearer, ...headers },
-    })
+    const token = tenant === undefined ? undefined : await signer({ tenant })
+    return outside.call(throughGateway(call, token))
   }
 
   /** The next one is begun at once: a pod takes seconds to get ready. */
@@ -237,11 +230,13 @@ async function connect(target: Target): Promise<Connection> {
       envoys: (app, namespace = OM) => envoysOf(`app=${app}`, namespace),
       envoysOf,
       envoyOf: proxyOf,
+      async onePod(app, namespace = OM) {
+        const [pod] = await podsFor(app, namespace)
+        if (pod === undefined) throw new Error(`${app} in ${namespace} has no pod.`)
+        return { pod, ip: pod['status'].podIP, envoy: await proxyOf(pod) }
+      },
       lines(service, wanted) {
-        const of =
-          service === 'probe'
-            ? { namespace: PROBES, selector: `app=${PROBE_LABEL}`, container: 'probe' }
-            : ledgerOf(service)
+        const of = service === 'probe' ? probesLedger(PROBES) : ledgerOf(service)
         return readLedger(api, of, sinceMs, wanted)
       },
       async accessLog(pod, wanted) {

@@ -13,6 +13,16 @@ export const EXTERNAL = 'oms-external'
 export const GATEWAY_HOST = 'orders.example.com'
 export const PSP_HOST = 'psp.example.com'
 
+/** Its routes, in the API server. */
+export const PAYMENT_ROUTES = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/payment-service-retry`
+
+/** A callee's counters: refused by policy, in plain text, and in TLS. */
+export const DENIED = 'http.inbound_0.0.0.0_8080;.rbac.denied'
+export const NO_CHAIN = 'listener.0.0.0.0_15006.no_filter_chain_match'
+export const IN_HANDSHAKE = 'listener.0.0.0.0_15006.ssl.handshake'
+/** A gateway's account of requests, in or out: `…rbac.denied`. */
+export const GATEWAY_HTTP = 'http.outbound_0.0.0.0_8443;.'
+
 export type ServiceName = 'order-service' | 'payment-service' | 'inventory-service'
 
 export function originOf(service: string, namespace = OM): string {

@@ -9,8 +9,6 @@ import type { Call, Probe } from './probe.ts'
 export const PAYMENT = clusterOf('payment-service')
 /** Of nobody's orders: what a probe charges has no order, and the audit after the proofs sets it apart. */
 export const TENANT = 'proofs'
-/** Of the demo catalogue: the gateway's orders are its. */
-export const CUSTOMER = 'acme'
 /** Of each charge, in minor units. */
 export const AMOUNT = 4990
 

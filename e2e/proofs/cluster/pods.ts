@@ -1,4 +1,5 @@
 /** Pods of a workload, and what they write. */
+import { isRolledOut } from '@oms/lab/kubectl'
 import { type Api, type KubernetesObject, until } from './api.ts'
 
 export async function podsOf(
@@ -8,11 +9,10 @@ export async function podsOf(
 ): Promise<readonly KubernetesObject[]> {
   const query = new URLSearchParams({ labelSelector: selector })
   const pods = await api.list(`/api/v1/namespaces/${namespace}/pods?${query}`)
-  return pods.filter(({ metadata, status }) => !isLeaving(metadata) && status.phase === 'Running')
-}
-
-function isLeaving(metadata: KubernetesObject['metadata']): boolean {
-  return 'deletionTimestamp' in metadata
+  return pods.filter(
+    ({ metadata, status }) =>
+      metadata.deletionTimestamp === undefined && status.phase === 'Running',
+  )
 }
 
 export function isReady({ status }: KubernetesObject): boolean {
@@ -34,20 +34,14 @@ export async function untilRolledOut(
   await until(`${deployment} in ${namespace} rolled out`, withinMs, async () => {
     const object = await api.read(path)
     if (object === undefined) throw new Error(`There is no Deployment ${namespace}/${deployment}.`)
-    const { metadata, spec, status = {} } = object
-    const wanted = spec.replicas ?? 1
-    const isThere =
-      status.observedGeneration === metadata['generation' as never] &&
-      (status.updatedReplicas ?? 0) === wanted &&
-      (status.readyReplicas ?? 0) === wanted &&
-      (status.replicas ?? 0) === wanted
-    if (!isThere) return undefined
+    if (!isRolledOut(object)) return undefined
+    const { spec } = object
     // The Deployment does not count pods that are still serving their last requests.
     const labels = Object.entries(spec.selector.matchLabels as Record<string, string>)
     const selector = labels.map(([key, value]) => `${key}=${value}`).join(',')
     const query = new URLSearchParams({ labelSelector: selector })
     const pods = await api.list(`/api/v1/namespaces/${namespace}/pods?${query}`)
-    return pods.length === wanted ? true : undefined
+    return pods.length === (spec.replicas ?? 1) ? true : undefined
   })
 }
 

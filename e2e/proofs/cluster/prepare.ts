@@ -1,9 +1,10 @@
 /** What the proofs need beside the product: two namespaces, faults that a request can ask for. All of it is taken back. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Operation } from '@oms/gate/pointers'
 import { ROOT } from '@oms/lab/folders'
 import { parse } from 'yaml'
-import type { Api, PatchOperation } from './api.ts'
+import type { Api } from './api.ts'
 import type { Changes } from './changes.ts'
 import { EXTERNAL, OM, PROBES } from './names.ts'
 import { untilRolledOut } from './pods.ts'
@@ -35,7 +36,7 @@ export async function prepare(api: Api, changes: Changes): Promise<void> {
 }
 
 async function addFaults(api: Api, changes: Changes): Promise<void> {
-  const operations: PatchOperation[] = parse(readFileSync(join(FAULTS, 'preload.yaml'), 'utf8'))
+  const operations: Operation[] = parse(readFileSync(join(FAULTS, 'preload.yaml'), 'utf8'))
   const lacking = []
   for (const name of DEPLOYMENTS) {
     const path = `/apis/apps/v1/namespaces/${OM}/deployments/${name}`

@@ -54,15 +54,9 @@ export async function infect(mesh: Mesh, mutant: Mutant): Promise<void> {
 }
 
 /** The opposite. */
-export async function heal(mesh: Mesh, mutant: Mutant): Promise<void> {
+export async function heal(mesh: Mesh): Promise<void> {
   tryMutant(undefined)
-  if (!mesh.changes.any()) return
-  if (mutant.target === ISTIO) {
-    await mesh.istiod.pushed(() => mesh.changes.undo()).catch(unlessQuiet)
-    await untilRolledOut(mesh.api, 'istio-system', 'istiod')
-    return
-  }
-  await reaching(mesh, nameOf(mutant.target), () => mesh.changes.undo())
+  await mesh.end()
 }
 
 async function reaching(

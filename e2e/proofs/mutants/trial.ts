@@ -72,7 +72,7 @@ export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
     } catch (error) {
       return { outcome: 'not run', reason: (error as Error).message }
     } finally {
-      await heal(mesh, mutant)
+      await heal(mesh)
       if (INJECTED.test(mutant.target)) await forget()
     }
     for (const proof of wanted) {
