@@ -1,10 +1,10 @@
 /** The next release: whose orders it gets, and what becomes of them where it has no pod. */
 import { addRoutes, CANARY, STABLE, withCanary, withoutCanary } from './cluster/canary.ts'
-import { gatewayCalls, linesOfTenant, newTenant } from './cluster/ingress.ts'
-import { accessOf, binomialBounds, countBy } from './cluster/measure.ts'
+import { gatewayCalls, gatewayLog, linesOfTenant, newTenant } from './cluster/ingress.ts'
+import { untilLines } from './cluster/ledger.ts'
+import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { INGRESS, statOf } from './cluster/names.ts'
-import { podsOf } from './cluster/pods.ts'
+import { statOf } from './cluster/names.ts'
 import { between, proof } from './proof.ts'
 
 const BASE = 'istio-config/virtualservice-canary.yaml'
@@ -62,10 +62,9 @@ proof(
       added.of(statOf(CANARY, 'upstream_cx_none_healthy')),
       20,
     )
-    const [gateway] = await podsOf(mesh.api, INGRESS, 'istio=ingressgateway')
-    if (gateway === undefined) throw new Error(`There is no gateway in ${INGRESS}.`)
-    const flags = countBy(await accessOf(mesh, gateway, path), (line) => line.response_flags)
-    saw('envoy', 'gateway: response_flags', Object.keys(flags), ['UH'])
+    const lines = await untilLines(20, () => gatewayLog(mesh, (line) => line.path === path))
+    const flags = countBy(lines, (line) => line.response_flags)
+    saw('envoy', 'gateway: response_flags', flags, { UH: 20 })
   },
 )
 

@@ -4,7 +4,7 @@ import { ORDER, TENANT } from '@oms/lab/order'
 import type { KubernetesObject } from './cluster/api.ts'
 import { pathOf, until } from './cluster/api.ts'
 import type { Envoy } from './cluster/envoy.ts'
-import { gatewayCalls, linesOfTenant, newTenant } from './cluster/ingress.ts'
+import { gatewayCalls, gatewayLog, linesOfTenant, newTenant } from './cluster/ingress.ts'
 import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import {
@@ -107,11 +107,7 @@ proof(
       added.of(statOf(cluster, 'upstream_rq_completed')),
       answers.length,
     )
-    const [gateway] = await podsOf(mesh.api, INGRESS, 'istio=ingressgateway')
-    const flagged =
-      gateway === undefined
-        ? []
-        : await mesh.accessLog(gateway, ({ path }) => path === '/api/v1/orders')
+    const flagged = await gatewayLog(mesh, ({ path }) => path === '/api/v1/orders')
     saw(
       'envoy',
       'gateway: response_flags',

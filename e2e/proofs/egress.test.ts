@@ -1,10 +1,11 @@
 /** The way out: one host, one caller, one gateway. */
 import type { KubernetesObject } from './cluster/api.ts'
+import { type Envoy, together } from './cluster/envoy.ts'
 import { probesLedger, readLedger } from './cluster/ledger.ts'
 import { accessOf } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { EGRESS, EXTERNAL, GATEWAY_HTTP, OM, PROBES, PSP, PSP_HOST } from './cluster/names.ts'
-import { logLines } from './cluster/pods.ts'
+import { logLines, podsOf } from './cluster/pods.ts'
 import type { Call } from './cluster/probe.ts'
 import { warmingIn } from './cluster/warming.ts'
 import { proof } from './proof.ts'
@@ -36,14 +37,10 @@ async function askedSince(mesh: Mesh, sinceMs: number): Promise<readonly Asked[]
   )
 }
 
-async function egressGateway(mesh: Mesh) {
-  const query = 'labelSelector=istio%3Degressgateway'
-  const [pod, ...others] = (
-    await mesh.api.list(`/api/v1/namespaces/${EGRESS}/pods?${query}`)
-  ).filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-  if (pod === undefined || others.length > 0)
-    throw new Error('Of the egress gateway one pod, please.')
-  return pod
+async function egressGateway(mesh: Mesh): Promise<Envoy> {
+  const [first, ...others] = await mesh.envoysOf('istio=egressgateway', EGRESS)
+  if (first === undefined) throw new Error(`There is no gateway's pod in ${EGRESS}.`)
+  return together([first, ...others])
 }
 
 proof(
@@ -65,8 +62,7 @@ proof(
     const sinceMs = Date.now()
     // The gateway obeys a new policy on new connections only: this one's proxy has none yet.
     const caller = await mesh.freshProbe({ namespace: OM, account: 'payment-service' })
-    const gateway = await egressGateway(mesh)
-    const envoy = await mesh.envoyOf(gateway)
+    const envoy = await egressGateway(mesh)
     const { value: answers, added } = await envoy.during(() =>
       caller.calls([READ, { ...READ, method: 'POST' }, { ...READ, method: 'DELETE' }]),
     )
@@ -80,17 +76,19 @@ proof(
         [403, false],
       ],
     )
+    const gateways = await podsOf(mesh.api, EGRESS, 'istio=egressgateway')
+    const labels = new Map(gateways.map(({ metadata, status }) => [status.podIP, metadata.labels]))
     saw(
       'processor',
-      'who came: method, address, name in the TLS greeting, the caller’s certificate, its tries',
+      'who came: method, pod, name in the TLS greeting, the caller’s certificate, its tries',
       (await askedSince(mesh, sinceMs)).map((line) => [
         line.method,
-        line.remote,
+        labels.get(line.remote)?.['istio'] ?? line.remote,
         line.sni,
         line.forwarded_client_cert,
         line.forwarded_attempt_count,
       ]),
-      [['GET', gateway['status'].podIP, PSP_HOST, false, false]],
+      [['GET', 'egressgateway', PSP_HOST, false, false]],
     )
     saw(
       'envoy',
@@ -119,7 +117,7 @@ proof(
   async (mesh, saw) => {
     const sinceMs = Date.now()
     const caller = await mesh.freshProbe({ namespace: OM, account: 'order-service' })
-    const envoy = await mesh.envoyOf(await egressGateway(mesh))
+    const envoy = await egressGateway(mesh)
     const { value: answer, added } = await envoy.during(() => caller.call(READ))
     saw(
       'ledger',

@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import { ROOT } from '@oms/lab/folders'
 import { parse } from 'yaml'
 import { type KubernetesObject, until } from './api.ts'
-import type { Envoy } from './envoy.ts'
 import type { Mesh } from './mesh.ts'
-import { clusterOf, OM } from './names.ts'
+import { clusterOf, INGRESS, OM } from './names.ts'
 import { untilRolledOut } from './pods.ts'
 
 const NAME = 'order-service-canary'
@@ -23,7 +22,7 @@ export async function withCanary(mesh: Mesh): Promise<void> {
   if ((await mesh.api.read(`${DEPLOYMENTS}/${NAME}`)) === undefined)
     await mesh.changesOf('canary').create(await deploymentOf(mesh))
   await untilRolledOut(mesh.api, OM, NAME)
-  await untilKnown(await mesh.gatewayEnvoy(), 1)
+  await untilKnown(mesh, 1)
 }
 
 /** None, and the gateway knows it. */
@@ -32,7 +31,7 @@ export async function withoutCanary(mesh: Mesh): Promise<void> {
     await mesh.changes.patch(`${DEPLOYMENTS}/${NAME}`, [
       { op: 'replace', path: '/spec/replicas', value: 0 },
     ])
-  await untilKnown(await mesh.gatewayEnvoy(), 0)
+  await untilKnown(mesh, 0)
 }
 
 /** Until the proof ends. */
@@ -53,10 +52,11 @@ async function deploymentOf(mesh: Mesh): Promise<KubernetesObject> {
   return canary
 }
 
-async function untilKnown(envoy: Envoy, hosts: number): Promise<void> {
-  await until(`${hosts} pods of the canary at the gateway`, KNOWN_WITHIN_MS, async () => {
-    const lines = (await envoy.get('/clusters')).split('\n')
-    const known = lines.filter((line) => line.startsWith(CANARY) && line.includes('::cx_total::'))
-    return known.length === hosts ? true : undefined
-  })
+async function untilKnown(mesh: Mesh, hosts: number): Promise<void> {
+  for (const envoy of await mesh.envoysOf('istio=ingressgateway', INGRESS))
+    await until(`${hosts} pods of the canary at ${envoy.pod}`, KNOWN_WITHIN_MS, async () => {
+      const lines = (await envoy.get('/clusters')).split('\n')
+      const known = lines.filter((line) => line.startsWith(CANARY) && line.includes('::cx_total::'))
+      return known.length === hosts ? true : undefined
+    })
 }

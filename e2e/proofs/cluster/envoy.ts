@@ -27,12 +27,36 @@ export interface Envoy {
 
 export async function openEnvoy(api: Api, pod: KubernetesObject): Promise<Envoy> {
   const { ask, close } = await forwardPort(api, pod, ADMIN_PORT)
+  const stats = async (): Promise<Stats> => statsIn(await ask('/stats'))
+  return { pod: pod.metadata.name, get: ask, stats, during: duringOf(stats), close }
+}
 
+/** Those of one workload as if they were one: which of them a request takes is nobody's choice. `get` asks the first. */
+export function together(envoys: readonly [Envoy, ...Envoy[]]): Envoy {
+  const [first] = envoys
   async function stats(): Promise<Stats> {
-    return statsIn(await ask('/stats'))
+    const all = await Promise.all(envoys.map((each) => each.stats()))
+    const sum = (read: (stats: Stats) => number): number =>
+      all.reduce((total, each) => total + read(each), 0)
+    return {
+      of: (name) => sum((each) => each.of(name)),
+      sum: (pattern) => sum((each) => each.sum(pattern)),
+      names: [...new Set(all.flatMap(({ names }) => names))],
+    }
   }
+  return {
+    pod: envoys.map(({ pod }) => pod).join(', '),
+    get: first.get,
+    stats,
+    during: duringOf(stats),
+    async close() {
+      await Promise.all(envoys.map((each) => each.close()))
+    },
+  }
+}
 
-  async function during<T>(work: () => Promise<T>) {
+function duringOf(stats: () => Promise<Stats>): Envoy['during'] {
+  return async function during<T>(work: () => Promise<T>) {
     const before = await stats()
     const value = await work()
     const after = await stats()
@@ -49,8 +73,6 @@ export async function openEnvoy(api: Api, pod: KubernetesObject): Promise<Envoy>
       },
     }
   }
-
-  return { pod: pod.metadata.name, get: ask, stats, during, close }
 }
 
 function statsIn(text: string): Stats {

@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import type { TraceHead } from '@oms/lab/trace'
 import { type Line, untilLines } from './ledger.ts'
-import type { Mesh } from './mesh.ts'
+import type { AccessLine, Mesh } from './mesh.ts'
 import { EXTERNAL, GATEWAY_HOST, INGRESS, type ServiceName } from './names.ts'
+import { podsOf } from './pods.ts'
 import type { Answer, Call, Pace } from './probe.ts'
 
 const GATEWAY_URL = `https://istio-ingressgateway.${INGRESS}.svc.cluster.local`
@@ -46,6 +47,15 @@ export async function gatewayCalls(
     if (!tokens.has(tenant)) tokens.set(tenant, await mesh.token({ tenant }))
   const calls = loads.map(({ tenant, ...call }) => throughGateway(call, tokens.get(tenant)))
   return outside.calls(calls, pace)
+}
+
+/** Of all its pods. */
+export async function gatewayLog(
+  mesh: Mesh,
+  wanted: (line: AccessLine) => boolean,
+): Promise<readonly AccessLine[]> {
+  const pods = await podsOf(mesh.api, INGRESS, 'istio=ingressgateway')
+  return (await Promise.all(pods.map((pod) => mesh.accessLog(pod, wanted)))).flat()
 }
 
 /** A tenant that nobody else has: known again in every line. It has no prices, and no orders. */

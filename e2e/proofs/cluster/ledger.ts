@@ -40,9 +40,9 @@ export async function readLedger(
 const WRITTEN_WITHIN_MS = 5000
 
 /** Reads until there are `count`, or gives what is there: whoever asks compares. */
-export function untilLines(
+export function untilLines<T = Line>(
   count: number,
-  read: () => Promise<readonly Line[]>,
-): Promise<readonly Line[]> {
+  read: () => Promise<readonly T[]>,
+): Promise<readonly T[]> {
   return untilEnough(WRITTEN_WITHIN_MS, read, (lines) => lines.length >= count)
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { type Api, createApi, type KubernetesObject, until } from './api.ts'
 import { type Capabilities, detectCapabilities } from './capabilities.ts'
 import { type Changes, openJournal } from './changes.ts'
-import { type Envoy, openEnvoy } from './envoy.ts'
+import { type Envoy, openEnvoy, together } from './envoy.ts'
 import { type GatewayCall, throughGateway } from './ingress.ts'
 import { createIstiod, type Istiod } from './istiod.ts'
 import { type LedgerOf, type Line, ledgerOf, probesLedger, readLedger } from './ledger.ts'
@@ -41,6 +41,7 @@ export interface Mesh {
   linesOf(of: LedgerOf, wanted: (line: Line) => boolean): Promise<readonly Line[]>
   /** From outside of the mesh. @param tenant of the token; none: no token. */
   gateway(call: GatewayCall & { readonly tenant?: string }): Promise<Answer>
+  /** All of the ingress gateway as one. */
   gatewayEnvoy(): Promise<Envoy>
   token(options: TokenOptions): Promise<string>
   /** Charges or refunds in the card processor's own ledger. */
@@ -185,9 +186,9 @@ async function connect(target: Target): Promise<Connection> {
   }
 
   async function gatewayEnvoy(): Promise<Envoy> {
-    const [envoy] = await envoysOf('istio=ingressgateway', INGRESS)
-    if (envoy === undefined) throw new Error(`There is no gateway's pod in ${INGRESS}.`)
-    return envoy
+    const [first, ...others] = await envoysOf('istio=ingressgateway', INGRESS)
+    if (first === undefined) throw new Error(`There is no gateway's pod in ${INGRESS}.`)
+    return together([first, ...others])
   }
 
   /** The next proof begins with the configuration as it was. */
