@@ -133,7 +133,8 @@ proof(
     const [slow, ...others] = await mesh.pods('payment-service')
     if (slow === undefined || others.length !== 1)
       throw new Error('payment-service has not two pods')
-    const caller = await paymentCaller(mesh)
+    // To another's proxy a pod may be ejected.
+    const caller = await paymentCaller(mesh, { fresh: true })
     const envoy = await caller.envoy()
     const read = readOf({ fault: `delay=200;pod=${slow.metadata.name}` })
     const before = await requestsTo(envoy, slow['status'].podIP)

@@ -23,16 +23,17 @@ proof(
     saw('kubernetes', 'istiod: pods', ready.length, 3)
     const caller = await paymentCaller(mesh)
     const envoy = await caller.envoy()
-    const serving = await servedBy(
-      await envoy.get('/clusters'),
-      ready.map(({ status }) => status.podIP),
-    )
-    const victim = ready.find(({ status }) => status.podIP === serving) ?? ready[0]
-    if (victim === undefined) throw new Error('istiod has no pod')
+    const victim = await mesh.istiod.serving(caller.name)
+    if (victim === undefined) throw new Error(`${caller.name} has no istiod`)
     const charges = Array.from({ length: 60 }, () => chargeOf())
     const calling = caller.calls(charges, { everyMs: 100 })
-    await mesh.api.remove(`/api/v1/namespaces/${SYSTEM}/pods/${victim.metadata.name}`, 0)
+    await mesh.api.remove(`/api/v1/namespaces/${SYSTEM}/pods/${victim}`, 0)
     const startedAt = performance.now()
+    // One that dies may still have told of the change.
+    await until('another istiod', 30_000, async () => {
+      const found = await mesh.istiod.serving(caller.name)
+      return found === victim ? undefined : found
+    })
     await mesh.changes.patch(PAYMENT_ROUTES, [
       { op: 'replace', path: '/spec/http/0/retries/attempts', value: 1 },
     ])
@@ -76,20 +77,6 @@ proof(
     )
   },
 )
-
-/** IP of the istiod that an Envoy has a stream to; none where it came by another way. */
-async function servedBy(clusters: string, ips: readonly string[]): Promise<string | undefined> {
-  return ips.find((ip) =>
-    clusters
-      .split('\n')
-      .some(
-        (line) =>
-          line.startsWith('xds-grpc') &&
-          line.includes(`::${ip}:`) &&
-          /::cx_active::[1-9]/.test(line),
-      ),
-  )
-}
 
 proof(
   'istiod.pdb',

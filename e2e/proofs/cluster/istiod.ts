@@ -13,6 +13,8 @@ const QUIET_MS = 1000
 export interface Istiod {
   /** Sum of a metric over its replicas; 0 where it was never touched. @param pattern matches name and labels. */
   metric(pattern: RegExp): Promise<number>
+  /** Name of the replica that a pod's proxy has its stream to. */
+  serving(pod: string): Promise<string | undefined>
   /** Resolves once what `change` did has been pushed to every proxy that it concerns. */
   pushed(change: () => Promise<unknown>): Promise<void>
 }
@@ -24,19 +26,28 @@ export function createIstiod(api: Api): Istiod {
     return podsOf(api, SYSTEM, 'app=istiod')
   }
 
-  async function metricsOf(pod: KubernetesObject): Promise<string> {
+  /** Nothing of one that has died. */
+  async function ask(pod: KubernetesObject, path: string): Promise<string> {
     const { name } = pod.metadata
     const known = forwards.get(name) ?? forwardPort(api, pod, MONITORING_PORT)
     forwards.set(name, known)
-    return (await known).ask('/metrics').catch(() => '')
+    return (await known).ask(path).catch(() => '')
   }
 
   async function metric(pattern: RegExp): Promise<number> {
-    const texts = await Promise.all((await pods()).map(metricsOf))
+    const texts = await Promise.all((await pods()).map((pod) => ask(pod, '/metrics')))
     return texts
       .flatMap((text) => text.split('\n'))
       .filter((line) => !line.startsWith('#') && pattern.test(line))
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+  }
+
+  async function serving(pod: string): Promise<string | undefined> {
+    for (const replica of await pods()) {
+      const said = await ask(replica, '/debug/connections')
+      if (said.includes(`"connectionId":"${pod}.`)) return replica.metadata.name
+    }
+    return undefined
   }
 
   async function pushed(change: () => Promise<unknown>): Promise<void> {
@@ -58,5 +69,5 @@ export function createIstiod(api: Api): Istiod {
     )
   }
 
-  return { metric, pushed }
+  return { metric, serving, pushed }
 }
