@@ -159,6 +159,29 @@ test('pod hits that pod alone', async () => {
   expect((await ask('status=503;pod=payment-service-7d9f-other')).status).toBe(201)
 })
 
+test('service hits that service alone', async () => {
+  expect((await ask('status=503;service=payment-service')).status).toBe(503)
+  expect((await ask('status=503;service=order-service')).status).toBe(201)
+})
+
+test('share hits so many of a hundred', async () => {
+  const statuses = []
+  for (let i = 0; i < 200; i++) statuses.push((await ask('status=503;share=50')).status)
+  const hit = statuses.filter((status) => status === 503).length
+  // Of 200 fair coins, with 99.99 %.
+  expect(hit).toBeGreaterThanOrEqual(72)
+  expect(hit).toBeLessThanOrEqual(128)
+})
+
+test('of several lines the first that applies is obeyed', async () => {
+  writeFileSync(
+    join(dir, 'default'),
+    'service=order-service;status=500\nattempts=1;status=503\nstatus=504\n',
+  )
+  expect((await ask(undefined)).status).toBe(503)
+  expect((await ask(undefined, { 'x-envoy-attempt-count': '2' })).status).toBe(504)
+})
+
 describe('drop', () => {
   test('before: no answer, and the application saw nothing', async () => {
     await expect(ask('drop=before')).rejects.toThrow('fetch failed')
@@ -187,7 +210,7 @@ test.each(['status=99', 'stauts=503', 'attempts=x', 'drop=between'])(
   async (fault) => {
     const answer = await ask(fault)
     expect(answer.status).toBe(400)
-    expect(await answer.text()).toMatch(/status, attempts, delay, trickle, drop, pod/)
+    expect(await answer.text()).toMatch(/status, attempts, delay, trickle, drop, pod, service, share/)
     expect(seen()).toBe(0)
   },
 )

@@ -10,8 +10,8 @@ import { EGRESS, OM, PSP } from './names.ts'
 import { AMOUNT, TENANT } from './payment.ts'
 import { podsOf } from './pods.ts'
 
-/** Seconds until every order must be final. */
-const SETTLED_WITHIN_S = '60'
+/** Until every order must be final. */
+const SETTLED = ['--settle-timeout', '60'] as const
 
 export interface Audited {
   /** Promises that were checked, as `I1 charged at most once`. */
@@ -50,8 +50,17 @@ function judge(rows: readonly Row[]): Audited {
   }
 }
 
+/** @param env doors of the databases and the processor. @throws Error where the audit could not look. */
+export async function askAudit(env: NodeJS.ProcessEnv, flags: readonly string[]): Promise<Audited> {
+  const { code, stdout, stderr } = await exec(process.execPath, [AUDIT, '--json', ...flags], {
+    env,
+  })
+  if (code > 1) throw new Error(stderr.trim())
+  return judge(JSON.parse(stdout).rows)
+}
+
 /** @throws Error where the audit could not look. */
-export async function runAudit(api: Api): Promise<Audited> {
+export async function runAudit(api: Api, flags: readonly string[] = SETTLED): Promise<Audited> {
   const secret = async (namespace: string, name: string, key: string): Promise<string> => {
     const found = await api.read(`/api/v1/namespaces/${namespace}/secrets/${name}`)
     return Buffer.from(found?.['data'][key] ?? '', 'base64').toString('utf8')
@@ -77,10 +86,7 @@ export async function runAudit(api: Api): Promise<Audited> {
       password: (await secret(OM, 'postgres-superuser', 'password')).trim(),
       authority,
     })
-    const args = [AUDIT, '--json', '--settle-timeout', SETTLED_WITHIN_S]
-    const { code, stdout, stderr } = await exec(process.execPath, args, { env })
-    if (code > 1) throw new Error(stderr.trim())
-    return judge(JSON.parse(stdout).rows)
+    return await askAudit(env, flags)
   } finally {
     rmSync(folder, { recursive: true })
     await Promise.all(forwards.map((each) => each.close()))

@@ -3,7 +3,7 @@
  * application's HTTP server and obeys `x-oms-fault`, or the file APP_FAULTS_DEFAULT where a request has no such header.
  * The product knows nothing of it.
  *
- * A fault is `name=value` pairs with `;` between them, decided by the request alone:
+ * A fault is `name=value` pairs with `;` between them, decided by the request alone, but for `share`:
  *   status=503        answered here, the application sees nothing (with `delay`, after it)
  *   attempts=1-3      only these tries, by x-envoy-attempt-count; one number stands for itself
  *   delay=3000        milliseconds before anything else happens
@@ -11,6 +11,10 @@
  *   drop=before       the connection is cut, the application sees nothing
  *   drop=after        the application does its work and writes its log line, its answer is cut off
  *   pod=NAME          only in this pod
+ *   service=NAME      only in this service
+ *   share=30          only so many of a hundred requests, by chance
+ *
+ * The file may have several lines: the first that applies is obeyed.
  */
 import { readFileSync } from 'node:fs'
 import { Server } from 'node:http'
@@ -29,6 +33,8 @@ const FORMS = {
   trickle: /^\d{1,6}$/,
   drop: /^(before|after)$/,
   pod: /^[a-z0-9.-]+$/,
+  service: /^[a-z0-9-]+$/,
+  share: /^\d{1,2}$/,
 }
 
 const ARRIVED = Symbol('arrived')
@@ -71,6 +77,13 @@ async function commit(fault, request, response, handle) {
 function faultOf(request) {
   const text = request.headers['x-oms-fault'] ?? defaultFor(request)
   if (text === undefined || text === '') return undefined
+  return text
+    .split('\n')
+    .map(parse)
+    .find((fault) => applies(fault, request))
+}
+
+function parse(text) {
   const fault = {}
   for (const pair of text.split(';')) {
     const [name, value = ''] = pair.trim().split('=')
@@ -80,11 +93,13 @@ function faultOf(request) {
       )
     fault[name] = value
   }
-  return applies(fault, request) ? fault : undefined
+  return fault
 }
 
-function applies({ attempts, pod }, request) {
+function applies({ attempts, pod, service, share }, request) {
   if (pod !== undefined && pod !== POD_NAME) return false
+  if (service !== undefined && service !== SERVICE_NAME) return false
+  if (share !== undefined && Math.random() * 100 >= Number(share)) return false
   if (attempts === undefined) return true
   const [first, last = first] = attempts.split('-').map(Number)
   const attempt = Number(request.headers['x-envoy-attempt-count'] ?? 1)
