@@ -10,7 +10,7 @@ export default defineConfig({
           name: 'unit',
           include: [
             '{services,packages}/*/test/**/*.test.ts',
-            '{processor,audit,bench,gate,provision,mutants}/test/**/*.test.ts',
+            '{processor,audit,bench,gate,loadtest,provision,mutants}/test/**/*.test.ts',
             'e2e/app-faults/*.test.ts',
             'e2e/proofs/unit/*.test.ts',
             'lab/test/offline/*.test.ts',

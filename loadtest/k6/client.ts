@@ -6,6 +6,7 @@ import { sleep } from 'k6'
 import { sha256 } from 'k6/crypto'
 import http, { type Response } from 'k6/http'
 import type { Ask, End, Load, Plan } from '../src/plan.ts'
+import { bodyIn, verdictOn } from './verdict.ts'
 
 /** Longer than the gateway's own 12 s. */
 const ANSWER_WITHIN = '15s'
@@ -26,14 +27,6 @@ export interface Asked {
   readonly asks: readonly Ask[]
   readonly end: End
   readonly problem?: string
-}
-
-interface Verdict {
-  /** Absent: ask again. */
-  readonly end?: End
-  readonly problem?: string
-  /** Seconds that the answer asks for. */
-  readonly pause?: number
 }
 
 export interface Client {
@@ -65,19 +58,19 @@ export function createClient(plan: Plan): Client {
     )
   }
 
-  function place(intent: Intent, { asks: atMost }: Load): Asked {
+  function place(intent: Intent, { asks: atMost, takesNo }: Load): Asked {
     const asks: Ask[] = []
     const startedAt = Date.now()
     for (;;) {
       const key = plan.sameKey || asks.length === 0 ? intent.key : crypto.randomUUID()
       const at = Date.now()
       const answer = post(intent, key, asks.length > 0 || Math.random() < SAMPLED)
-      const { end, problem, pause } = verdictOf(answer)
+      const { end, problem, pause } = verdictOn(answer)
       asks.push(askOf(answer, key, at))
       if (end !== undefined) return { asks, end, ...(problem === undefined ? {} : { problem }) }
+      if (takesNo && answer.status === 429) return { asks, end: 'shed' }
       const isLate = Date.now() - startedAt > plan.patienceSeconds * 1000
-      if (isLate || asks.length >= atMost)
-        return { asks, end: asks.every(({ status }) => status === 429) ? 'shed' : 'open' }
+      if (isLate || asks.length >= atMost) return { asks, end: 'open' }
       const grown = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (asks.length - 1))
       sleep(Math.max(pause ?? 0, grown) * (0.75 + Math.random() / 2))
     }
@@ -103,40 +96,9 @@ function traceHeaders(traceId: string, sampled: boolean): Record<string, string>
   }
 }
 
-export interface Body {
-  readonly order_id?: string
-  readonly state?: string
-  readonly amount_minor?: number
-  readonly outcome?: string
-  readonly retryable?: boolean
-  readonly detail?: string
-  readonly type?: string
-}
-
-/** An empty one where the answer is no JSON, as Envoy's own are. */
-export function bodyOf(answer: Response): Body {
-  try {
-    return JSON.parse(String(answer.body)) as Body
-  } catch {
-    return {}
-  }
-}
-
-export function verdictOf(answer: Response): Verdict {
-  const { status } = answer
-  const body = bodyOf(answer)
-  if (status === 201) return { end: 'confirmed' }
-  if (body.outcome === 'final')
-    return { end: body.type?.endsWith('/order-cancelled') ? 'cancelled' : 'refused' }
-  const pause = { pause: Number(answer.headers['Retry-After'] ?? 0) }
-  if (status === 202 || status === 0 || status === 429 || status >= 500) return pause
-  if (body.retryable === true) return pause
-  return { end: 'wrong', problem: `${status} ${body.detail ?? String(answer.body).slice(0, 200)}` }
-}
-
 function askOf(answer: Response, key: string, at: number): Ask {
   const { status } = answer
-  const { amount_minor: amountMinor, outcome } = bodyOf(answer)
+  const { amount_minor: amountMinor, outcome } = bodyIn(answer.body)
   const isFinal = status === 201 || outcome === 'final'
   return {
     at,

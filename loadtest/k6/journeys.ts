@@ -3,14 +3,18 @@
  * client meant, and at the end one with k6's own verdict on the thresholds.
  */
 import exec from 'k6/execution'
+import http from 'k6/http'
 import { Counter, Rate, Trend } from 'k6/metrics'
 import type { Options } from 'k6/options'
 import type { Journey, Load, Plan, SummaryTold, ThresholdTold } from '../src/plan.ts'
 import type { Asked, Intent } from './client.ts'
-import { bodyOf, createClient, verdictOf } from './client.ts'
+import { createClient } from './client.ts'
+import { bodyIn, verdictOn } from './verdict.ts'
 
 const plan: Plan = JSON.parse(__ENV['PLAN'] ?? '')
 const client = createClient(plan)
+// Refusals are answers.
+http.setResponseCallback(http.expectedStatuses({ min: 200, max: 499 }))
 
 /** Of orders: their first answer was a verdict, or said that they are on their way. */
 const taken = new Rate('orders_taken')
@@ -113,7 +117,7 @@ const JOURNEYS: Readonly<
     if (end === 'open') return undefined
     const answer = client.get({ key, ...intent }, `/api/v1/orders/${key}`)
     if (isUnknown(answer.status)) return undefined
-    const { order_id: id, state = '' } = bodyOf(answer)
+    const { order_id: id, state = '' } = bodyIn(answer.body)
     if (answer.status !== 200 || id !== key) return `read: ${answer.status} ${answer.body}`
     const isEnded = end === 'confirmed' ? state === 'confirmed' : state !== 'confirmed'
     return isEnded ? undefined : `read: ${state}, and the client was told ${end}`
@@ -124,7 +128,7 @@ const JOURNEYS: Readonly<
     if (end === 'open') return undefined
     const answer = client.cancel(intent)
     if (isUnknown(answer.status) || answer.status === 409) return undefined
-    const { state } = bodyOf(answer)
+    const { state } = bodyIn(answer.body)
     return answer.status === 200 && state === 'cancelled' && end !== 'confirmed'
       ? undefined
       : `cancel after ${end}: ${answer.status} ${state}`
@@ -136,7 +140,7 @@ const JOURNEYS: Readonly<
     if (end === 'open' || first === undefined) return undefined
     const answer = client.post(intent, first.key, false)
     if (isUnknown(answer.status)) return undefined
-    const { end: again } = verdictOf(answer)
+    const { end: again } = verdictOn(answer)
     return again === end && answer.status === first.status
       ? undefined
       : `replay: ${answer.status} ${again}, and before ${first.status} ${end}`

@@ -1,7 +1,9 @@
 /** Every scenario: what arrives, what breaks, what must be seen, and what would be seen without a protection. */
 import { addRoutes, withCanary } from '@oms/proofs/cluster/canary'
 import { binomialBounds } from '@oms/proofs/cluster/measure'
+import type { Mesh } from '@oms/proofs/cluster/mesh'
 import { SYSTEM } from '@oms/proofs/cluster/names'
+import { quickInserts, slowInserts } from './database.ts'
 import {
   applications,
   cardProcessorAway,
@@ -20,10 +22,11 @@ import {
   scale,
   withEnvironment,
 } from './faults.ts'
+import { goodputPastThePeak } from './overload.ts'
 import type { Load, OrderLine } from './plan.ts'
 import type { Profile } from './profiles.ts'
 import { PROFILES } from './profiles.ts'
-import type { Scenario } from './scenario.ts'
+import type { Action, Scenario } from './scenario.ts'
 import { LIMITED_STOCK, supplyLimitedPrint } from './stock.ts'
 
 const MOKA_POT: OrderLine = { sku: 'MOKA-POT', quantity: 1 }
@@ -31,24 +34,22 @@ const APPROVED = ['pm_approve0001']
 /** More than a patient client needs; it ends by its patience. */
 const UNTIL_KNOWN = 100
 
+/** @param share of the profile's rate. */
 function load(profile: Profile, share: number, more: Partial<Load> = {}): Load {
   const rate = (times: number): number => Math.max(1, Math.round(profile.rate * share * times))
+  const [first] = profile.stages
   return {
     tenant: 'acme',
     journeys: { place: 14, read: 3, replay: 2, cancel: 1 },
     lines: [MOKA_POT],
     tokens: APPROVED,
-    startRate: rate(profile.stages[0]?.times === undefined ? 1 : startOf(profile)),
+    // One long ramp begins at its foot.
+    startRate: rate(profile.stages.length > 1 ? (first?.times ?? 1) : 1),
     stages: profile.stages.map(({ seconds, times }) => ({ seconds, rate: rate(times) })),
     asks: UNTIL_KNOWN,
+    takesNo: false,
     ...more,
   }
-}
-
-/** A ramp begins at once its average; a step stands where it is. */
-function startOf({ stages }: Profile): number {
-  const [first] = stages
-  return stages.length > 1 ? (first?.times ?? 1) : 1
 }
 
 /** Two tenants of a shop, one with most of the orders. */
@@ -274,7 +275,6 @@ export const CATALOGUE: readonly Scenario[] = [
       'answer-before-timeout': {
         what: 'the gateway waits 500 ms, less than order-service needs to say 202',
         remove: patched(GATEWAY_ROUTES, [
-          { op: 'replace', path: '/spec/http/0/timeout', value: '500ms' },
           { op: 'replace', path: '/spec/http/1/timeout', value: '500ms' },
         ]),
         breaks: ['orders_taken'],
@@ -318,10 +318,7 @@ export const CATALOGUE: readonly Scenario[] = [
     protections: {
       weights: {
         what: 'the canary gets half of the orders',
-        remove: patched(GATEWAY_ROUTES, [
-          { op: 'replace', path: '/spec/http/1/route/0/weight', value: 50 },
-          { op: 'replace', path: '/spec/http/1/route/1/weight', value: 50 },
-        ]),
+        remove: (mesh) => canaryWeight(50)(mesh),
         breaks: ['first asks that met the canary'],
       },
     },
@@ -478,7 +475,7 @@ export const CATALOGUE: readonly Scenario[] = [
     needs: 'cluster',
     loads: (profile) => ({
       quiet: load(profile, 0.4, { tenant: 'globex' }),
-      noisy: load(profile, 4, { asks: 1, journeys: { place: 1 } }),
+      noisy: load(profile, 4, { takesNo: true, journeys: { place: 1 } }),
     }),
     prepare: withEnvironment('order-service', { TENANT_ORDERS_PER_SECOND: '2' }),
     thresholds: {
@@ -532,7 +529,97 @@ export const CATALOGUE: readonly Scenario[] = [
       why: 'DestinationRule: retryBudget 20 % of what is under way, and three',
     },
   },
+  {
+    name: 'overload',
+    line: 'ten times what the database can do: what is done stays as much as at the peak, the rest is told to wait',
+    needs: 'cluster',
+    profile: PROFILES.overload,
+    loads: (profile) => ({ acme: load(profile, 1, { takesNo: true, journeys: { place: 1 } }) }),
+    prepare: async (mesh) => {
+      await slowInserts(DELAY_MS)(mesh)
+      await withEnvironment('order-service', { POOL_SIZE: '2', CONCURRENCY_LIMIT: '10' })(mesh)
+    },
+    restore: quickInserts,
+    thresholds: {},
+    signals: {
+      'order.tries_per_request': { max: 1.1 },
+      'payment.tries_per_request': { max: 1.1 },
+      'order.ejections': { max: 0 },
+    },
+    judge: goodputPastThePeak,
+    protections: {
+      limiter: {
+        what: 'order-service takes whatever comes',
+        remove: withEnvironment('order-service', { POOL_SIZE: '2', CONCURRENCY_LIMIT: '100000' }),
+        breaks: ['goodput at 10 times the peak'],
+      },
+    },
+    see: {
+      jaeger: 'spans of order-service with 429 and no child, beside whole trees',
+      prometheus:
+        'envoy_cluster_upstream_rq_429 at the gateway; envoy_cluster_upstream_rq_201 stays level',
+      logs: 'order-service: 429 overloaded within 150 ms',
+      why: 'a bounded, aged, newest-first queue before the work; 429 is neither retried by the mesh nor counted against a pod',
+    },
+  },
+  {
+    name: 'rollouts',
+    line: 'a dozen rollouts, and a canary from nothing to all and back, while orders flow: no request fails',
+    needs: 'cluster',
+    profile: PROFILES.rollouts,
+    loads: (profile) => ({
+      ...shop()(profile),
+      // What a shop does most: looking.
+      lists: load(profile, 5.5, { journeys: { list: 1 } }),
+    }),
+    prepare: async (mesh) => {
+      await withCanary(mesh)
+      await addRoutes(mesh)
+      await canaryWeight(0)(mesh)
+    },
+    fault: {
+      what: 'twelve rollouts; the canary gets 10, 50, 100 of a hundred, and nothing again',
+      begin: inTurn(
+        0,
+        ...[10, 50, 100, 0].flatMap((weight) => [
+          canaryWeight(weight),
+          (mesh: Mesh) => restart(mesh, 'order-service'),
+          (mesh: Mesh) => restart(mesh, 'payment-service'),
+          (mesh: Mesh) => restart(mesh, 'inventory-service'),
+        ]),
+      ),
+    },
+    thresholds: {
+      asks_failed: ['rate==0'],
+      http_req_failed: ['rate==0'],
+      http_reqs: ['count>=20000'],
+    },
+    signals: {},
+    protections: {
+      drain: {
+        what: 'order-service stops listening the moment it is told to end',
+        remove: withEnvironment('order-service', { DRAIN_DELAY_MS: '0' }),
+        breaks: ['asks_failed'],
+      },
+    },
+    see: {
+      jaeger: 'no trace with an error; app.version canary in a share of them',
+      prometheus: 'envoy_cluster_membership_change of every service',
+      logs: 'each old pod: requests for 5 s after it was told to end',
+      why: 'readiness, maxUnavailable 0, the drain delay, native sidecars that end last; weights move without a restart',
+    },
+  },
 ]
+
+/** Of the two pools' four connections: 20 orders a second. */
+const DELAY_MS = 200
+
+function canaryWeight(weight: number): Action {
+  return patched(GATEWAY_ROUTES, [
+    { op: 'replace', path: '/spec/http/2/route/0/weight', value: 100 - weight },
+    { op: 'replace', path: '/spec/http/2/route/1/weight', value: weight },
+  ])
+}
 
 export function scenarioOf(name: string): Scenario | undefined {
   return CATALOGUE.find((scenario) => scenario.name === name)

@@ -40,13 +40,13 @@ const LINE = new RegExp(
 )
 
 export function emptyCounts(): Counts {
-  const zero = Object.fromEntries(Object.values(STATS).map((name) => [name, 0]))
-  return Object.fromEntries(CALLEES.map((callee) => [callee, zero])) as unknown as Counts
+  const zero = () => Object.fromEntries(Object.values(STATS).map((name) => [name, 0]))
+  return Object.fromEntries(CALLEES.map((callee) => [callee, zero()])) as unknown as Counts
 }
 
 /** Of one proxy. Exported for its test. */
 export function countsIn(text: string): Counts {
-  const counts = structuredClone(emptyCounts()) as Record<Callee, Record<Count, number>>
+  const counts = emptyCounts() as Record<Callee, Record<Count, number>>
   for (const line of text.split('\n')) {
     const [, callee, stat, value] = LINE.exec(line) ?? []
     if (callee === undefined) continue

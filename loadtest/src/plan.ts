@@ -23,8 +23,10 @@ export interface Load {
   readonly tokens: readonly string[]
   readonly startRate: number
   readonly stages: readonly Stage[]
-  /** Asks for one order at most; more than one: unknown answers are asked for again. */
+  /** Requests for one order at most. */
   readonly asks: number
+  /** Whether its clients give up when they are told that there is too much to do (429). */
+  readonly takesNo: boolean
 }
 
 export interface Plan {
@@ -58,7 +60,7 @@ export interface Ask {
 }
 
 /**
- * How an order ended for its client. `shed`: it was told that nothing was done, and did not ask again; `open`: its patience
+ * How an order ended for its client. `shed`: it was told that there is too much to do, and gave up; `open`: its patience
  * ended first.
  */
 export type End = 'confirmed' | 'refused' | 'cancelled' | 'shed' | 'open' | 'wrong'

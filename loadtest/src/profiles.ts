@@ -58,6 +58,29 @@ export const PROFILES = {
     stages: [{ seconds: 240, times: 10 }],
     fault: { from: 60, to: 180 },
   },
+  /** Of the scenario `overload`: times its peak. */
+  overload: {
+    line: 'past its peak: a step of 1.2, 2, 5 and 10 times what it can do, and back',
+    rate: 20,
+    stages: [
+      { seconds: 30, times: 1.2 },
+      { seconds: 1, times: 2 },
+      { seconds: 20, times: 2 },
+      { seconds: 1, times: 5 },
+      { seconds: 20, times: 5 },
+      { seconds: 1, times: 10 },
+      { seconds: 20, times: 10 },
+      { seconds: 1, times: 0.6 },
+      { seconds: 20, times: 0.6 },
+    ],
+    fault: { from: 30, to: 93 },
+  },
+  rollouts: {
+    line: 'five minutes and a half, long enough for a dozen rollouts',
+    rate: 10,
+    stages: [{ seconds: 330, times: 1 }],
+    fault: { from: 5, to: 300 },
+  },
 } as const satisfies Readonly<Record<string, Profile>>
 
 export type ProfileName = keyof typeof PROFILES

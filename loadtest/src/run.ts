@@ -51,6 +51,8 @@ export interface RunOptions {
   readonly k6: (options: StartK6) => K6
   readonly without?: { readonly name: string; readonly protection: Protection } | undefined
   readonly folder: string
+  /** Ends the run before its time. */
+  readonly signal: AbortSignal
   readonly say: (line: string) => void
 }
 
@@ -69,12 +71,16 @@ export async function run(options: RunOptions): Promise<Judged> {
   try {
     return await runOn(options)
   } finally {
-    await target.cluster?.mesh.end()
+    const mesh = target.cluster?.mesh
+    if (mesh !== undefined) {
+      await options.scenario.restore?.(mesh)
+      await mesh.end()
+    }
   }
 }
 
 async function runOn(options: RunOptions): Promise<Judged> {
-  const { scenario, profile, target, without, folder, say } = options
+  const { scenario, profile, target, without, folder, signal, say } = options
   const mesh = target.cluster?.mesh
   const protection = without?.protection
   const fault = protection?.fault ?? scenario.fault
@@ -103,6 +109,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
     },
     onNoise: (line) => noise.push(line),
   })
+  signal.addEventListener('abort', k6.stop, { once: true })
   const isOver = k6.ended.then(
     () => 'over' as const,
     () => 'over' as const,
@@ -117,7 +124,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
   }
 
   async function liveThrough(fault: Fault, from: number): Promise<Run['window']> {
-    await until(from + profile.fault.from * 1000)
+    await until(from + profile.fault.from * 1000, signal)
     say(`fault: ${fault.what}`)
     const begins = Date.now()
     const beginning = fault.begin(needMesh())
@@ -131,7 +138,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
     await beginning
     const there = Date.now()
     await auditNow()
-    await until(from + profile.fault.to * 1000)
+    await until(from + profile.fault.to * 1000, signal)
     await fault.end(needMesh())
     return { from: there, to: Date.now(), what: fault.what }
   }
@@ -176,8 +183,8 @@ async function runOn(options: RunOptions): Promise<Judged> {
   }
 }
 
-async function until(at: number): Promise<void> {
-  await pause(Math.max(0, at - Date.now()))
+async function until(at: number, signal: AbortSignal): Promise<void> {
+  await pause(Math.max(0, at - Date.now()), undefined, { signal })
 }
 
 /** In every run: no order without an end, no answer that contradicts another. */

@@ -59,6 +59,8 @@ export interface Scenario {
   /** As `prepare`, by the API's operations. */
   readonly prepareTarget?: (target: Target) => Promise<void>
   readonly fault?: Fault
+  /** Takes back what the journal of changes does not know. */
+  readonly restore?: Action
   /** Conditions of k6. */
   readonly thresholds: Readonly<Record<string, readonly string[]>>
   readonly signals: Readonly<Partial<Record<Signal, Band>>>
