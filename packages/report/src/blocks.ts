@@ -1,4 +1,5 @@
 /** Each block of a report as HTML. */
+import { renderChart } from './chart.ts'
 import type { Block, Column, Entry, Line, Span, Table, Tone } from './document.ts'
 import { escapeHtml } from './escape.ts'
 
@@ -18,6 +19,7 @@ const BLOCKS: {
   preformatted: ({ text }) => `<pre>${escapeHtml(text)}</pre>`,
   entries: ({ entries }) => `<div class="entries">\n${entries.map(renderEntry).join('\n')}\n</div>`,
   table: renderTable,
+  chart: (chart) => renderChart(chart, renderTable),
 }
 
 export function renderBlock(block: Block): string {

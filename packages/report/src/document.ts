@@ -59,7 +59,40 @@ export interface Preformatted {
   readonly text: string
 }
 
-export type Block = Table | Entries | Paragraph | Preformatted
+/**
+ * Values over time, drawn as lines or steps. Points that are not finite or not on the time axis are left out, and
+ * counted below. Six series have a colour and a sign each; after that a colour comes again with another sign.
+ */
+export interface Chart {
+  readonly kind: 'chart'
+  readonly title: string
+  /** Of the vertical axis: `1/s`, `ms`, `orders`. 0 is always on it. */
+  readonly unit: string
+  /** Length of the time axis in seconds; it begins at 0. */
+  readonly seconds: number
+  readonly series: readonly Series[]
+  /** Shaded, with a name: a fault. */
+  readonly windows?: readonly TimeWindow[]
+  /** Horizontal dashed lines: a bound that was declared. */
+  readonly bounds?: readonly { readonly name: string; readonly at: number }[]
+}
+
+export interface Series {
+  readonly name: string
+  /** In any order. Further apart than three times their median distance, two are not joined. */
+  readonly points: readonly (readonly [seconds: number, value: number])[]
+  /** A value holds until the next one: a number of pods. */
+  readonly steps?: boolean
+}
+
+/** In seconds. What reaches beyond the time axis is cut: `to` may be `Infinity`. A moment has `to` equal to `from`. */
+export interface TimeWindow {
+  readonly name: string
+  readonly from: number
+  readonly to: number
+}
+
+export type Block = Table | Entries | Paragraph | Preformatted | Chart
 
 export interface Section {
   readonly title: string

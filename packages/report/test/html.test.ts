@@ -28,6 +28,15 @@ const EVERYWHERE = page(
       kind: 'entries',
       entries: [{ id: EVIL, tone: 'bad', summary: EVIL, note: EVIL, blocks: [] }],
     },
+    {
+      kind: 'chart',
+      title: EVIL,
+      unit: EVIL,
+      seconds: 60,
+      series: [{ name: EVIL, points: [[0, 1]] }],
+      windows: [{ name: EVIL, from: 10, to: 20 }],
+      bounds: [{ name: EVIL, at: 2 }],
+    },
   ],
   {
     title: EVIL,
@@ -43,7 +52,7 @@ describe('renderHtml', () => {
     expect(EVERYWHERE.match(/<script>/g)).toHaveLength(1)
     expect(
       EVERYWHERE.match(/&lt;script&gt;alert\(&quot;x&quot;\)&lt;\/script&gt;&amp;&#39;/g),
-    ).toHaveLength(17)
+    ).toHaveLength(29)
   })
 
   it('replaces characters that HTML does not allow', () => {
