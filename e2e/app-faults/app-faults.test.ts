@@ -134,12 +134,31 @@ describe('status', () => {
   })
 })
 
-test('whoever hangs up during the delay is told of, and the application does its work', async () => {
+test('whoever hangs up during the delay is told of, and the application hears nothing', async () => {
   const asking = ask('delay=300', {}, AbortSignal.timeout(50))
   await expect(asking).rejects.toThrow('timeout')
   await until(() => told().length === 1)
   expect(told()[0]).toMatchObject({ status: 0, aborted: true })
+  // A request that the application does see comes after it.
+  await ask(undefined)
   await until(() => seen() === 1)
+})
+
+describe('late', () => {
+  test('the application does its work at once, its answer comes later', async () => {
+    const startedAt = performance.now()
+    const asking = ask('late=300')
+    await until(() => seen() === 1)
+    expect(performance.now() - startedAt).toBeLessThan(299)
+    const answer = await asking
+    expect([answer.status, await answer.text()]).toEqual([201, 'done'])
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(299)
+  })
+
+  test('whoever does not wait for it has had the work done', async () => {
+    await expect(ask('late=300', {}, AbortSignal.timeout(100))).rejects.toThrow('timeout')
+    await until(() => seen() === 1)
+  })
 })
 
 test.each([
@@ -210,7 +229,9 @@ test.each(['status=99', 'stauts=503', 'attempts=x', 'drop=between'])(
   async (fault) => {
     const answer = await ask(fault)
     expect(answer.status).toBe(400)
-    expect(await answer.text()).toMatch(/status, attempts, delay, trickle, drop, pod, service, share/)
+    expect(await answer.text()).toMatch(
+      /status, attempts, delay, late, trickle, drop, pod, service, share/,
+    )
     expect(seen()).toBe(0)
   },
 )

@@ -127,8 +127,8 @@ export const CATALOGUE: readonly Scenario[] = [
     needs: 'cluster',
     loads: shop(),
     fault: applications(
-      'payment-service takes 12 s for the first try of every request',
-      'service=payment-service;delay=12000;attempts=1',
+      'payment-service answers the first try of every request after 12 s',
+      'service=payment-service;late=12000;attempts=1',
     ),
     thresholds: { orders_at_once: ['rate>=0.99'], asks_failed: ['rate==0'] },
     signals: { 'payment.tries_per_request': { min: 1.5, max: 2.2 } },
@@ -144,8 +144,8 @@ export const CATALOGUE: readonly Scenario[] = [
     see: {
       jaeger: 'a first try of 2 s with response_flags UT, a second one of milliseconds',
       prometheus: 'envoy_cluster_upstream_rq_per_try_timeout grows by one a payment',
-      logs: 'payment-service: aborted, 12 s later, then the answer that the second try made',
-      why: 'VirtualService payment-service-retry: perTryTimeout 2s; the late try finds its key taken and changes nothing',
+      logs: 'payment-service: aborted true with attempt 1, and attempt 2 with the same order_id',
+      why: 'VirtualService payment-service-retry: perTryTimeout 2s; the second try finds the row that the first one wrote, and charges nothing',
     },
   },
   {
@@ -242,8 +242,8 @@ export const CATALOGUE: readonly Scenario[] = [
     needs: 'cluster',
     loads: shop(),
     fault: applications(
-      'inventory-service takes 3 s for the first try of every request',
-      'service=inventory-service;delay=3000;attempts=1',
+      'inventory-service answers the first try of every request after 3 s',
+      'service=inventory-service;late=3000;attempts=1',
     ),
     thresholds: { orders_at_once: ['rate>=0.99'], asks_failed: ['rate==0'] },
     signals: { 'inventory.tries_per_request': { min: 1.5, max: 2.1 } },
@@ -259,7 +259,7 @@ export const CATALOGUE: readonly Scenario[] = [
     see: {
       jaeger: 'a first try of 0.9 s with response_flags UT',
       prometheus: 'envoy_cluster_upstream_rq_per_try_timeout of inventory-service',
-      logs: 'inventory-service: aborted, then the answer of attempt 2',
+      logs: 'inventory-service: aborted true with attempt 1, then attempt 2',
       why: 'VirtualService inventory-service-retry: perTryTimeout 900ms, one more try, 2 s in all',
     },
   },

@@ -128,7 +128,7 @@ async function tryOut(given: Omit<Parameters<typeof run>[0], 'folder' | 'say'>):
   })
   for (const { name: what, expected, seen, holds } of judged.findings)
     console.info(`  ${holds ? '✓' : '✗'} ${what.padEnd(40)} ${expected.padEnd(22)} ${seen}`)
-  const page = writeReport(folder, judged, target)
+  const page = writeReport(folder, judged, target.traceUrl)
   const verdict = verdictOf(judged, without?.protection)
   console.info(
     `  ${verdict.isRight ? '✓' : '✗'} ${verdict.text}, in ${durationInWords(performance.now() - startedMs)}: ${relative(process.cwd(), page)}`,

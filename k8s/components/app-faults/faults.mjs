@@ -7,6 +7,7 @@
  *   status=503        answered here, the application sees nothing (with `delay`, after it)
  *   attempts=1-3      only these tries, by x-envoy-attempt-count; one number stands for itself
  *   delay=3000        milliseconds before anything else happens
+ *   late=12000        the application does its work at once, its answer is held back for so many milliseconds
  *   trickle=15000     200 at once, then its body for so many milliseconds
  *   drop=before       the connection is cut, the application sees nothing
  *   drop=after        the application does its work and writes its log line, its answer is cut off
@@ -30,6 +31,7 @@ const FORMS = {
   status: /^[2-5]\d\d$/,
   attempts: /^\d{1,3}(-\d{1,3})?$/,
   delay: /^\d{1,6}$/,
+  late: /^\d{1,6}$/,
   trickle: /^\d{1,6}$/,
   drop: /^(before|after)$/,
   pod: /^[a-z0-9.-]+$/,
@@ -66,9 +68,13 @@ async function commit(fault, request, response, handle) {
   } else if (fault.trickle !== undefined) {
     await trickle(Number(fault.trickle), request, response)
   } else {
+    // Whoever hung up during the delay did so before the application could hear of it.
+    if (response.destroyed) {
+      tell(request, response, 0)
+      return
+    }
     if (fault.drop === 'after') cutInPlaceOfAnswer(request, response)
-    // Whoever hung up during the delay did so before the application could hear of it: it does its work, but writes no line.
-    if (response.destroyed) tell(request, response, 0)
+    if (fault.late !== undefined) holdBack(Number(fault.late), response)
     handle()
   }
 }
@@ -141,6 +147,17 @@ function cutInPlaceOfAnswer(request, response) {
         request.socket.destroy()
         return response
       }
+}
+
+/** Timers of one length fire in the order in which they were set. */
+function holdBack(ms, response) {
+  for (const name of ['writeHead', 'write', 'end']) {
+    const original = response[name]
+    response[name] = (...args) => {
+      setTimeout(() => original.apply(response, args), ms)
+      return response
+    }
+  }
 }
 
 /** The request log line that the application would have written: @oms/contracts, log.ts. */

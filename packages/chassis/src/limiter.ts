@@ -71,6 +71,8 @@ export function createLimiter({
   let cancelTimer: (() => void) | undefined
 
   function admit(job: Job): void {
+    // Its socket has closed already: nothing would ever give the permit back.
+    if (!job.alive()) return
     if (inFlight < limit && queue.length === 0) {
       start(job)
       return

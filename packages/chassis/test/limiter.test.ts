@@ -41,6 +41,14 @@ function virtual(limit: number) {
 }
 
 describe('the limiter', () => {
+  test('gives no permit to a caller that is gone: nobody would give it back', () => {
+    const { limiter, log, send } = virtual(1)
+    send('gone', 'gone', () => false)
+    send('here')
+    expect(log).toEqual(['run here'])
+    expect(limiter.stats()).toMatchObject({ inFlight: 1, queued: 0 })
+  })
+
   test('runs at most its limit and lets the newest waiting request go next', () => {
     const { log, send, finish } = virtual(1)
     for (const name of ['a', 'b', 'c']) send(name)

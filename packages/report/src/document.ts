@@ -5,13 +5,13 @@
 /** `idle` is what did not run. A mark in front says the same as the colour. */
 export type Tone = 'good' | 'bad' | 'warn' | 'idle'
 
-/** Part of a line. `href` leads to an `Entry` of this page, as `#retry.transient`. */
+/** Part of a line. `href` leads to an `Entry` of this page, as `#retry.transient`, or to another page: a trace. */
 export interface Span {
   readonly text: string
   readonly tone?: Tone
   /** Names, fields and numbers. */
   readonly mono?: boolean
-  readonly href?: `#${string}`
+  readonly href?: `#${string}` | `http://${string}` | `https://${string}`
 }
 
 /** One piece or several, with nothing between them. */
