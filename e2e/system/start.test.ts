@@ -132,6 +132,7 @@ describe('the README’s commands', () => {
       'npm run lab',
       'npx pnpm@12.21.0 e2e',
       'npx pnpm@12.21.0 e2e:mutants payment-retry-attempts',
+      'npx pnpm@12.21.0 loadtest sick-replica',
       'docker compose up --build',
     ])
     expect(scripts).toMatchObject({ test: expect.any(String), check: expect.any(String) })

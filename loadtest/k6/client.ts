@@ -13,8 +13,6 @@ const ANSWER_WITHIN = '15s'
 /** Seconds: from the first pause to the longest. */
 const FIRST_PAUSE = 0.25
 const LONGEST_PAUSE = 4
-/** Of orders asked for once, as the mesh samples; whoever asks again is always traced. */
-const SAMPLED = 0.1
 
 export interface Intent {
   readonly key: string
@@ -49,6 +47,10 @@ export function createClient(plan: Plan): Client {
     }
   }
 
+  function isSampled(askedBefore: number): boolean {
+    return plan.sampled > 0 && (askedBefore > 0 || Math.random() < plan.sampled)
+  }
+
   function post(intent: Intent, key: string, sampled: boolean): Response {
     const trace = traceHeaders(intent.traceId, sampled)
     return http.post(
@@ -64,7 +66,7 @@ export function createClient(plan: Plan): Client {
     for (;;) {
       const key = plan.sameKey || asks.length === 0 ? intent.key : crypto.randomUUID()
       const at = Date.now()
-      const answer = post(intent, key, asks.length > 0 || Math.random() < SAMPLED)
+      const answer = post(intent, key, isSampled(asks.length))
       const { end, problem, pause } = verdictOn(answer)
       asks.push(askOf(answer, key, at))
       if (end !== undefined) return { asks, end, ...(problem === undefined ? {} : { problem }) }

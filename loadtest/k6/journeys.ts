@@ -5,7 +5,7 @@
 import exec from 'k6/execution'
 import http from 'k6/http'
 import { Counter, Rate, Trend } from 'k6/metrics'
-import type { Options } from 'k6/options'
+import type { Options, Scenario } from 'k6/options'
 import type { Journey, Load, Plan, SummaryTold, ThresholdTold } from '../src/plan.ts'
 import type { Asked, Intent } from './client.ts'
 import { createClient } from './client.ts'
@@ -42,22 +42,33 @@ const VUS_PER_ARRIVAL = 4
 /** Clients that wait for what a fault keeps open. */
 const VUS_AT_MOST = 3000
 
+function scenarioOf({ startRate, stages, callers }: Load): Scenario {
+  const gracefulStop = `${plan.patienceSeconds + 20}s`
+  const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0)
+  if (callers !== undefined)
+    return {
+      executor: 'constant-vus',
+      vus: callers,
+      duration: `${seconds}s`,
+      gracefulStop,
+      exec: 'arrival',
+    }
+  const peak = Math.max(startRate, ...stages.map(({ rate }) => rate))
+  return {
+    executor: 'ramping-arrival-rate',
+    startRate,
+    timeUnit: '1s',
+    stages: stages.map((stage) => ({ duration: `${stage.seconds}s`, target: stage.rate })),
+    preAllocatedVUs: Math.max(10, Math.ceil(peak * VUS_PER_ARRIVAL)),
+    maxVUs: VUS_AT_MOST,
+    gracefulStop,
+    exec: 'arrival',
+  }
+}
+
 export const options: Options = {
   scenarios: Object.fromEntries(
-    Object.entries(plan.loads).map(([name, { startRate, stages }]) => {
-      const peak = Math.max(startRate, ...stages.map(({ rate }) => rate))
-      const scenario = {
-        executor: 'ramping-arrival-rate' as const,
-        startRate,
-        timeUnit: '1s',
-        stages: stages.map(({ seconds, rate }) => ({ duration: `${seconds}s`, target: rate })),
-        preAllocatedVUs: Math.max(10, Math.ceil(peak * VUS_PER_ARRIVAL)),
-        maxVUs: VUS_AT_MOST,
-        gracefulStop: `${plan.patienceSeconds + 20}s`,
-        exec: 'arrival',
-      }
-      return [name, scenario]
-    }),
+    Object.entries(plan.loads).map(([name, load]) => [name, scenarioOf(load)]),
   ),
   hosts: plan.hosts as Record<string, string>,
   thresholds: plan.thresholds as Record<string, string[]>,

@@ -8,7 +8,7 @@ import { requireLab, urlOf } from '@oms/lab/lab'
 import { type KubernetesObject, pathOf, until } from '@oms/proofs/cluster/api'
 import { runAudit } from '@oms/proofs/cluster/audit'
 import { openMesh } from '@oms/proofs/cluster/mesh'
-import { INGRESS, OM } from '@oms/proofs/cluster/names'
+import { OM } from '@oms/proofs/cluster/names'
 import type { Session } from '@oms/proofs/session'
 import { parseAllDocuments } from 'yaml'
 import { LoadtestError } from './errors.ts'
@@ -154,5 +154,3 @@ async function supplyJob(
     { ...job, metadata: { ...job.metadata, name } },
   ]
 }
-
-export const GATEWAY_SERVICE = `/api/v1/namespaces/${INGRESS}/services/istio-ingressgateway`

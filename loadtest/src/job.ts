@@ -11,7 +11,7 @@ import { hearLine, type K6, RUN, SCRIPTS } from './k6.ts'
 import type { StartK6 } from './run.ts'
 import type { Target } from './target.ts'
 
-export const LOADS = 'oms-load'
+const LOADS = 'oms-load'
 const NAME = 'k6'
 const IMAGE = 'docker.io/grafana/k6:1.8.1'
 const GATEWAY = `istio-ingressgateway.${INGRESS}.svc.cluster.local`

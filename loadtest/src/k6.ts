@@ -20,9 +20,6 @@ export const RUN = [
   'stdout',
 ] as const
 
-/** Exit code: a threshold was crossed. */
-export const CROSSED = 99
-
 export interface K6 {
   /** Resolves with the exit code. */
   readonly ended: Promise<number>

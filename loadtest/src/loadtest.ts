@@ -98,7 +98,6 @@ export async function loadtest(args: readonly string[]): Promise<void> {
 
   const judged: Judged[] = []
   for (const { scenario, without } of trials.filter((trial) => runsOn(trial.scenario, target))) {
-    if (stopped.now) return
     current = tryOut({
       scenario,
       without,
@@ -107,7 +106,16 @@ export async function loadtest(args: readonly string[]): Promise<void> {
       profile: profile ?? scenario.profile ?? DEFAULT_PROFILE,
       signal: abort.signal,
     })
-    judged.push(await current)
+    try {
+      judged.push(await current)
+    } catch (error) {
+      if (!stopped.now) {
+        await target.close()
+        throw error
+      }
+    }
+    // Who got the signal ends the process, once all is taken back.
+    if (stopped.now) await new Promise<never>(() => undefined)
   }
   await target.close()
   conclude(judged, trials.length - judged.length)

@@ -22,6 +22,8 @@ export interface Load {
   /** Payment tokens, taken in turn: their prefix decides what the card processor does. */
   readonly tokens: readonly string[]
   readonly startRate: number
+  /** So many clients in place of arrivals: each begins its next order when it has the answer of the last one. */
+  readonly callers?: number
   readonly stages: readonly Stage[]
   /** Requests for one order at most. */
   readonly asks: number
@@ -39,6 +41,8 @@ export interface Plan {
   readonly loads: Readonly<Record<string, Load>>
   /** k6's own: metric → conditions. */
   readonly thresholds: Readonly<Record<string, readonly string[]>>
+  /** Share of orders asked for once that are traced; whoever asks again is always traced, unless nobody is. */
+  readonly sampled: number
   /** Seconds for which an order is asked after. */
   readonly patienceSeconds: number
   /** With the order's own key; false breaks the client on purpose. */

@@ -83,8 +83,6 @@ export const PROFILES = {
   },
 } as const satisfies Readonly<Record<string, Profile>>
 
-export type ProfileName = keyof typeof PROFILES
-
 export function secondsOf({ stages }: Profile): number {
   return stages.reduce((sum, { seconds }) => sum + seconds, 0)
 }

@@ -1,9 +1,13 @@
 /** Wrong input at the terminal: a sentence, nothing sent. */
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { LoadtestError } from '../src/errors.ts'
+import { findK6 } from '../src/k6.ts'
 import { loadtest } from '../src/loadtest.ts'
 
 async function refusal(...args: readonly string[]): Promise<string> {
@@ -27,6 +31,22 @@ describe('refuses with what to do', () => {
     ['a place where nobody answers', ['baseline', '--url', 'http://127.0.0.1:9'], /npm start/],
   ])('%s', async (_, args, sentence) => {
     expect(await refusal(...args)).toMatch(sentence)
+  })
+
+  test('no k6, or one that is too old', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'oms-k6-'))
+    const { PATH } = process.env
+    try {
+      process.env['PATH'] = folder
+      await expect(findK6(undefined)).rejects.toThrow(/set-up\/install-k6/)
+      writeFileSync(join(folder, 'k6'), '#!/bin/sh\necho "k6 v0.57.0 (go1.23)"', { mode: 0o755 })
+      await expect(findK6(undefined)).rejects.toThrow(/version 1 or later/)
+      writeFileSync(join(folder, 'k6'), '#!/bin/sh\necho "k6 v1.8.1 (go1.26)"', { mode: 0o755 })
+      expect(await findK6(undefined)).toBe('k6')
+    } finally {
+      process.env['PATH'] = PATH
+      rmSync(folder, { recursive: true })
+    }
   })
 
   test('a flag that is not there, by its name', async () => {

@@ -1,4 +1,5 @@
 /** What the proofs need beside the product: two namespaces, faults that a request can ask for. All of it is taken back. */
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Operation } from '@oms/gate/pointers'
@@ -35,23 +36,34 @@ export async function prepare(api: Api, changes: Changes): Promise<void> {
   await addFaults(api, changes)
 }
 
+/** Of the program that the pods have loaded: they do so once. */
+const LOADED = 'proofs.order-management.example.com/faults'
+
 async function addFaults(api: Api, changes: Changes): Promise<void> {
-  const operations: Operation[] = parse(readFileSync(join(FAULTS, 'preload.yaml'), 'utf8'))
-  const lacking = []
+  const program = readFileSync(join(FAULTS, 'faults.mjs'), 'utf8')
+  const loaded: Operation = {
+    op: 'add',
+    path: `/spec/template/metadata/annotations/${LOADED.replace('/', '~1')}`,
+    value: createHash('sha256').update(program).digest('hex').slice(0, 16),
+  }
+  const preload: Operation[] = parse(readFileSync(join(FAULTS, 'preload.yaml'), 'utf8'))
+  const lacking: { readonly path: string; readonly name: string; operations: Operation[] }[] = []
   for (const name of DEPLOYMENTS) {
     const path = `/apis/apps/v1/namespaces/${OM}/deployments/${name}`
-    const env = (await api.read(path))?.['spec'].template.spec.containers[0].env ?? []
-    if (!env.some((each: { name: string }) => each.name === 'APP_FAULTS_DEFAULT'))
-      lacking.push({ name, path })
+    const { metadata, spec } = (await api.read(path))?.['spec'].template ?? {}
+    const env: readonly { name: string }[] = spec?.containers[0].env ?? []
+    const has = env.some((each) => each.name === 'APP_FAULTS_DEFAULT')
+    if (has && metadata.annotations?.[LOADED] === loaded.value) continue
+    lacking.push({ name, path, operations: has ? [loaded] : [...preload, loaded] })
   }
   if (lacking.length === 0) return
   await changes.create({
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: 'app-faults', namespace: OM },
-    data: { 'faults.mjs': readFileSync(join(FAULTS, 'faults.mjs'), 'utf8'), default: '' },
+    data: { 'faults.mjs': program, default: '' },
   })
-  for (const { path } of lacking) await changes.patch(path, operations)
+  for (const { path, operations } of lacking) await changes.patch(path, operations)
   await Promise.all(lacking.map(({ name }) => untilRolledOut(api, OM, name, 180_000)))
 }
 
