@@ -28,22 +28,21 @@ let path: string
 const lines: Record<string, unknown>[] = []
 let onLine: () => void = () => undefined
 
+function spawnApplication(): ChildProcess {
+  const env = {
+    APP_FAULTS_DEFAULT: join(dir, 'default'),
+    POD_NAME: 'payment-service-7d9f-abcde',
+    SERVICE_NAME: 'payment-service',
+    APP_VERSION: 'stable',
+  }
+  const args = [`--import=${FAULTS}`, '--input-type=module', '--eval', APPLICATION]
+  return spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'oms-app-faults-'))
   writeFileSync(join(dir, 'default'), '')
-  child = spawn(
-    process.execPath,
-    [`--import=${FAULTS}`, '--input-type=module', '--eval', APPLICATION],
-    {
-      env: {
-        APP_FAULTS_DEFAULT: join(dir, 'default'),
-        POD_NAME: 'payment-service-7d9f-abcde',
-        SERVICE_NAME: 'payment-service',
-        APP_VERSION: 'stable',
-      },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
+  child = spawnApplication()
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
     lines.push(JSON.parse(line))
     onLine()
@@ -215,6 +214,20 @@ describe('drop', () => {
   })
 })
 
+test('exit: the program is gone, and who waited for it has no answer', async () => {
+  const other = spawnApplication()
+  const [line] = await once(
+    createInterface({ input: other.stdout as NodeJS.ReadableStream }),
+    'line',
+  )
+  const url = `http://127.0.0.1:${JSON.parse(line).port}/`
+  const waiting = fetch(url, { headers: { 'x-oms-fault': 'delay=20000' } })
+  const asking = fetch(url, { headers: { 'x-oms-fault': 'exit=137' } })
+  await expect(asking).rejects.toThrow('fetch failed')
+  await expect(waiting).rejects.toThrow('fetch failed')
+  expect(other.exitCode ?? (await once(other, 'exit'))[0]).toBe(137)
+})
+
 test('trickle: the answer begins at once and takes its time', async () => {
   const startedAt = performance.now()
   const answer = await ask('trickle=400')
@@ -230,7 +243,7 @@ test.each(['status=99', 'stauts=503', 'attempts=x', 'drop=between'])(
     const answer = await ask(fault)
     expect(answer.status).toBe(400)
     expect(await answer.text()).toMatch(
-      /status, attempts, delay, late, trickle, drop, pod, service, share/,
+      /status, attempts, delay, late, trickle, drop, exit, pod, service, share/,
     )
     expect(seen()).toBe(0)
   },

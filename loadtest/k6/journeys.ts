@@ -37,8 +37,10 @@ const reads = new Counter('lists_read')
 /** Milliseconds of the first answer. */
 const firstMs = new Trend('first_answer_ms')
 
-/** VUs are clients that wait; each arrival needs one that is free. */
-const VUS_PER_ARRIVAL = 4
+/** VUs are clients that wait, and each arrival needs one that is free: for as many seconds as a fault may keep an order open. */
+const VUS_PER_ARRIVAL = 40
+/** More are made while the load runs, which takes k6 its time. */
+const VUS_AT_ONCE = 500
 /** Clients that wait for what a fault keeps open. */
 const VUS_AT_MOST = 3000
 
@@ -59,7 +61,7 @@ function scenarioOf({ startRate, stages, callers }: Load): Scenario {
     startRate,
     timeUnit: '1s',
     stages: stages.map((stage) => ({ duration: `${stage.seconds}s`, target: stage.rate })),
-    preAllocatedVUs: Math.max(10, Math.ceil(peak * VUS_PER_ARRIVAL)),
+    preAllocatedVUs: Math.min(VUS_AT_ONCE, Math.max(50, Math.ceil(peak * VUS_PER_ARRIVAL))),
     maxVUs: VUS_AT_MOST,
     gracefulStop,
     exec: 'arrival',

@@ -5,7 +5,7 @@ import { until } from '@oms/proofs/cluster/api'
 import { readContainerFile } from '@oms/proofs/cluster/exec'
 import type { Mesh } from '@oms/proofs/cluster/mesh'
 import { OM, PSP, SYSTEM } from '@oms/proofs/cluster/names'
-import { podsOf, untilRolledOut } from '@oms/proofs/cluster/pods'
+import { isReady, podsOf, untilRolledOut } from '@oms/proofs/cluster/pods'
 import type { Action, Fault } from './scenario.ts'
 
 type ServiceName = 'order-service' | 'payment-service' | 'inventory-service'
@@ -61,9 +61,8 @@ export function applications(
 async function setFaults(mesh: Mesh, lines: string): Promise<void> {
   await mesh.changes.patch(FAULTS, [{ op: 'replace', path: '/data/default', value: lines }])
   const pods = (await Promise.all(SERVICES.map((name) => mesh.pods(name)))).flat()
-  const canaries = await mesh.pods('order-service-canary')
   await Promise.all(
-    [...pods, ...canaries].map(async (pod) => {
+    pods.map(async (pod) => {
       const { name, namespace, labels } = pod.metadata
       // A kubelet looks at the volumes of a pod that changes; else it may take a minute.
       await mesh.api.patch(`/api/v1/namespaces/${namespace}/pods/${name}`, [
@@ -75,7 +74,14 @@ async function setFaults(mesh: Mesh, lines: string): Promise<void> {
       ])
       const container = pod['spec'].containers[0].name
       await until(`${labels?.['app']}: ${name} has read its faults`, SEEN_WITHIN_MS, async () => {
-        const read = await readContainerFile(mesh.api, pod, container, FAULT_FILE)
+        const path = `/api/v1/namespaces/${namespace}/pods/${name}`
+        // One that has died reads it when it is back.
+        const read = await readContainerFile(mesh.api, pod, container, FAULT_FILE).catch(
+          async () => {
+            const now = await mesh.api.read(path)
+            return now !== undefined && isReady(now) ? '' : lines
+          },
+        )
         return read.trim() === lines.trim() ? true : undefined
       })
     }),

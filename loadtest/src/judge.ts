@@ -13,6 +13,7 @@ export function judge(run: Run, scenario: Scenario): readonly Finding[] {
     ...thresholds(run),
     ...signals(run, scenario),
     ...(scenario.judge?.(run) ?? []),
+    dropped(run),
     placedTwice(run),
     lost(run),
     late(run),
@@ -53,6 +54,17 @@ function signals({ samples, window }: Run, scenario: Scenario): readonly Finding
 export function inWords({ min, max }: Band): string {
   if (min === undefined) return `at most ${max}`
   return max === undefined ? `at least ${min}` : `${min} to ${max}`
+}
+
+/** Of an open load: k6 had no client free. What did not arrive was not judged. */
+function dropped({ summary }: Run): Finding {
+  const count = summary.metrics['dropped_iterations']?.['count'] ?? 0
+  return {
+    name: 'arrivals that k6 dropped',
+    expected: 'none',
+    seen: String(count),
+    holds: count === 0,
+  }
 }
 
 /** One intent, two orders: the client took another key. */

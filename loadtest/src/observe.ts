@@ -1,4 +1,5 @@
 /** What the callers' proxies count while a run lasts, once a second: of the gateway for orders, of order-service for the rest. */
+import { until } from '@oms/proofs/cluster/api'
 import type { Envoy } from '@oms/proofs/cluster/envoy'
 import type { Mesh } from '@oms/proofs/cluster/mesh'
 import { INGRESS, OM } from '@oms/proofs/cluster/names'
@@ -69,24 +70,37 @@ export function plus(a: Counts, b: Counts, sign: 1 | -1 = 1): Counts {
   ) as unknown as Counts
 }
 
+async function callersOf(mesh: Mesh): Promise<readonly Envoy[]> {
+  const all = await Promise.all([
+    mesh.envoysOf('istio=ingressgateway', INGRESS),
+    mesh.envoys('order-service'),
+  ])
+  return all.flat()
+}
+
+/** An ejection lasts 30 s times their number, and up to 10 s more. */
+const RETURNED_WITHIN_MS = 180_000
+const ACTIVE = 'ejections_active$'
+
+/** Resolves once no caller leaves a pod out: half of them is the most, so that one that is left out saves the next. */
+export async function untilNobodyIsEjected(mesh: Mesh): Promise<void> {
+  await until('all pods that were ejected are back', RETURNED_WITHIN_MS, async () => {
+    const texts = await Promise.all(
+      (await callersOf(mesh)).map((envoy) => envoy.get(`/stats?filter=${ACTIVE}`).catch(() => '')),
+    )
+    return texts.some((text) => /: [1-9]/.test(text)) ? undefined : true
+  })
+}
+
 /** A pod that is there at the beginning has counted before; one that comes later has not. */
 export async function observe(mesh: Mesh): Promise<Observer> {
   const first = new Map<string, Counts>()
   const last = new Map<string, Counts>()
   const samples: Sample[] = []
 
-  async function proxies(): Promise<readonly Envoy[]> {
-    const all = await Promise.all([
-      mesh.envoysOf('istio=ingressgateway', INGRESS),
-      mesh.envoys('order-service'),
-      mesh.envoys('order-service-canary'),
-    ])
-    return all.flat()
-  }
-
   async function look(isFirst: boolean): Promise<void> {
     await Promise.all(
-      (await proxies()).map(async (envoy) => {
+      (await callersOf(mesh)).map(async (envoy) => {
         // One that has just died has said all it will.
         const text = await envoy
           .get(`/stats?filter=${encodeURIComponent(FILTER)}`)

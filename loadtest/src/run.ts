@@ -6,7 +6,7 @@ import { fingerprintOf } from '@oms/contracts/identity'
 import { LoadtestError } from './errors.ts'
 import { judge } from './judge.ts'
 import type { K6 } from './k6.ts'
-import { observe, type Sample } from './observe.ts'
+import { observe, type Sample, untilNobodyIsEjected } from './observe.ts'
 import type { OrderTold, Plan, SummaryTold, Told } from './plan.ts'
 import { type Profile, secondsOf } from './profiles.ts'
 import type { Fault, Protection, Scenario } from './scenario.ts'
@@ -89,6 +89,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
     return mesh
   }
 
+  if (mesh !== undefined) await untilNobodyIsEjected(mesh)
   if (scenario.prepareTarget) await scenario.prepareTarget(target)
   if (scenario.prepare && !protection?.skipsPrepare) await scenario.prepare(needMesh())
   if (protection?.remove) await protection.remove(needMesh())

@@ -100,6 +100,12 @@ describe('is red where', () => {
     expect(red({ samples })).toEqual(expected)
   })
 
+  test('k6 had no client for an arrival', () => {
+    const { summary } = runWith()
+    const metrics = { ...summary.metrics, dropped_iterations: { count: 1 } }
+    expect(red({ summary: { ...summary, metrics } })).toEqual(['arrivals that k6 dropped'])
+  })
+
   test('one intent has become two orders', () => {
     const asks = [unanswered('a'), asked({ key: 'a2' })]
     const orders = [order('a', { asks }), order('b', { at: FROM + 50_000 })]

@@ -11,6 +11,7 @@
  *   trickle=15000     200 at once, then its body for so many milliseconds
  *   drop=before       the connection is cut, the application sees nothing
  *   drop=after        the application does its work and writes its log line, its answer is cut off
+ *   exit=137          the program ends at once, with every request that it has
  *   pod=NAME          only in this pod
  *   service=NAME      only in this service
  *   share=30          only so many of a hundred requests, by chance
@@ -34,6 +35,7 @@ const FORMS = {
   late: /^\d{1,6}$/,
   trickle: /^\d{1,6}$/,
   drop: /^(before|after)$/,
+  exit: /^\d{1,3}$/,
   pod: /^[a-z0-9.-]+$/,
   service: /^[a-z0-9-]+$/,
   share: /^\d{1,2}$/,
@@ -60,6 +62,7 @@ Server.prototype.emit = function (event, ...args) {
 
 async function commit(fault, request, response, handle) {
   if (fault.delay !== undefined) await pause(Number(fault.delay))
+  if (fault.exit !== undefined) process.exit(Number(fault.exit))
   if (fault.drop === 'before') {
     request.socket.destroy()
     tell(request, response, 0)
