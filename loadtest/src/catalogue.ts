@@ -475,10 +475,10 @@ export const CATALOGUE: readonly Scenario[] = [
     line: 'one tenant places ten times its quota: it is refused, the other one does not notice',
     needs: 'cluster',
     loads: (profile) => ({
-      quiet: load(profile, 0.4, { tenant: 'globex' }),
-      noisy: load(profile, 4, { takesNo: true, journeys: { place: 1 } }),
+      quiet: load(profile, 0.2, { tenant: 'globex' }),
+      noisy: load(profile, 6, { takesNo: true, journeys: { place: 1 } }),
     }),
-    prepare: withEnvironment('order-service', { TENANT_ORDERS_PER_SECOND: '2' }),
+    prepare: withEnvironment('order-service', { TENANT_ORDERS_PER_SECOND: '3' }),
     thresholds: {
       'orders_at_once{scenario:quiet}': ['rate>=0.99'],
       'asks_shed{scenario:quiet}': ['rate<=0.01'],
@@ -509,7 +509,8 @@ export const CATALOGUE: readonly Scenario[] = [
       'payment-service answers everything with 503, after a second',
       'service=payment-service;delay=1000;status=503',
     ),
-    thresholds: { orders_taken: ['rate>=0.99'], orders_confirmed: ['rate>=0.99'] },
+    // Clients ask again while their orders wait: past a hundred requests under way the gateway refuses some (UO).
+    thresholds: { orders_taken: ['rate>=0.9'], orders_confirmed: ['rate>=0.99'] },
     signals: {
       'payment.tries_per_request': { max: 2.2 },
       'payment.retries_refused': { min: 1 },

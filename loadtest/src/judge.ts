@@ -114,7 +114,7 @@ function audited({ audits }: Run): readonly Finding[] {
   return audits.map(({ when, checked, broken }) => ({
     name: `audit ${when}`,
     expected: 'nothing violated',
-    seen: broken.length === 0 ? `${checked.length} promises hold` : broken.join('\n'),
+    seen: broken.length === 0 ? `${checked.length} promises hold` : firstOf(broken, '; '),
     holds: broken.length === 0 && checked.length > 0,
   }))
 }
@@ -122,13 +122,17 @@ function audited({ audits }: Run): readonly Finding[] {
 /** How many are named. */
 const NAMED = 5
 
+function firstOf(all: readonly string[], between: string): string {
+  const more = all.length > NAMED ? `${between}and ${all.length - NAMED} more` : ''
+  return `${all.slice(0, NAMED).join(between)}${more}`
+}
+
 function finding(name: string, expected: string, wrong: readonly OrderTold[]): Finding {
-  const named = wrong.slice(0, NAMED).map(({ key }) => key)
-  const more = wrong.length > NAMED ? ' …' : ''
+  const keys = wrong.map(({ key }) => key)
   return {
     name,
     expected,
-    seen: wrong.length === 0 ? 'none' : `${wrong.length}: ${named.join(' ')}${more}`,
+    seen: wrong.length === 0 ? 'none' : `${wrong.length}: ${firstOf(keys, ' ')}`,
     holds: wrong.length === 0,
   }
 }

@@ -1,6 +1,7 @@
 /** What is done past the peak: protocol.md V7. */
 
 import { rounded } from './judge.ts'
+import type { OrderTold } from './plan.ts'
 import type { Finding, Run } from './run.ts'
 
 /** Times the peak → the share of the peak's goodput that must be left. */
@@ -8,13 +9,20 @@ const LEFT: Readonly<Record<number, number>> = { 2: 0.95, 5: 0.9, 10: 0.8 }
 /** Of each step, in which queues fill. */
 const SETTLES_MS = 3000
 
+function isDone({ end }: OrderTold): boolean {
+  return end === 'confirmed' || end === 'refused'
+}
+
 interface Step {
   readonly times: number
   readonly from: number
   readonly to: number
 }
 
-/** The peak is the goodput of the first step, which asks for more than can be done. */
+/**
+ * Of orders that are accepted, at once or to be done, and have their end. The peak is that of the first step, which asks for
+ * more than can be done.
+ */
 export function goodputPastThePeak(run: Run): readonly Finding[] {
   const [first, ...steps] = stepsOf(run)
   if (first === undefined) return []
@@ -36,10 +44,10 @@ export function goodputPastThePeak(run: Run): readonly Finding[] {
   return last === undefined ? past : [...past, after(run, last)]
 }
 
-/** Five seconds after the load is gone everybody is served at once. */
+/** Five seconds after the load is gone everybody is served. */
 function after({ orders }: Run, { from, to }: Step): Finding {
   const late = orders.filter(({ at }) => at >= from + 5000 && at < to)
-  const good = late.filter(({ asks }) => asks[0]?.sha256 !== undefined)
+  const good = late.filter(isDone)
   const share = late.length === 0 ? 0 : good.length / late.length
   return {
     name: 'goodput from 5 s after the load',
@@ -59,11 +67,9 @@ function stepsOf({ profile, from }: Run): readonly Step[] {
   })
 }
 
-/** Orders a second whose first answer was a verdict, by their arrival. */
+/** Orders a second, by their arrival. */
 function goodputIn({ orders }: Run, { from, to }: Step): number {
   const begin = from + SETTLES_MS
-  const done = orders.filter(
-    ({ at, asks }) => at >= begin && at < to && asks[0]?.sha256 !== undefined,
-  )
+  const done = orders.filter((order) => order.at >= begin && order.at < to && isDone(order))
   return done.length / ((to - begin) / 1000)
 }
