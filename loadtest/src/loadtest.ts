@@ -22,7 +22,7 @@ import type { Target } from './target.ts'
 export const USAGE = `pnpm loadtest SCENARIO … [--profile NAME] [--without PROTECTION]
   --all            every scenario
   --list           says which there are, with their protections
-  --profile        ${Object.keys(PROFILES).join(', ')}; default: the scenario's own
+  --profile        ${Object.keys(PROFILES).join(', ')}; default: average; overload and rollouts have their own
   --without        takes that protection away, and must see it: red is right; \`each\`: one after the other
   --from           host (default), or cluster: k6 as a Job in the mesh
   --url            of the API: loopback, or, with --context, the gateway of that cluster
@@ -103,7 +103,7 @@ export async function loadtest(args: readonly string[]): Promise<void> {
       without,
       target,
       k6,
-      profile: profile ?? scenario.profile ?? DEFAULT_PROFILE,
+      profile: scenario.profile ?? profile ?? DEFAULT_PROFILE,
       signal: abort.signal,
     })
     try {
