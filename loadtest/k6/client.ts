@@ -70,7 +70,9 @@ export function createClient(plan: Plan): Client {
       const { end, problem, pause } = verdictOn(answer)
       asks.push(askOf(answer, key, at))
       if (end !== undefined) return { asks, end, ...(problem === undefined ? {} : { problem }) }
-      if (takesNo && answer.status === 429) return { asks, end: 'shed' }
+      // What was accepted is asked after to its end.
+      if (takesNo && answer.status === 429 && asks.every(({ status }) => status !== 202))
+        return { asks, end: 'shed' }
       const isLate = Date.now() - startedAt > plan.patienceSeconds * 1000
       if (isLate || asks.length >= atMost) return { asks, end: 'open' }
       const grown = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (asks.length - 1))
