@@ -64,7 +64,7 @@ const shop =
 const withoutRetries = {
   what: 'no retries of payments',
   remove: patched(PAYMENT_RETRIES, [
-    { op: 'replace', path: '/spec/http/0/retries/attempts', value: 0 },
+    { op: 'replace', path: '/spec/http/0/retries', value: { attempts: 0 } },
   ]),
 }
 

@@ -97,6 +97,7 @@ export async function loadtest(args: readonly string[]): Promise<void> {
   }
 
   const judged: Judged[] = []
+  const unjudged: string[] = []
   for (const { scenario, without } of trials.filter((trial) => runsOn(trial.scenario, target))) {
     current = tryOut({
       scenario,
@@ -110,15 +111,15 @@ export async function loadtest(args: readonly string[]): Promise<void> {
       judged.push(await current)
     } catch (error) {
       if (!stopped.now) {
-        await target.close()
-        throw error
+        console.error(`  ✗ it could not be judged: ${(error as Error).message}`)
+        unjudged.push(scenario.name)
       }
     }
     // Who got the signal ends the process, once all is taken back.
     if (stopped.now) await new Promise<never>(() => undefined)
   }
   await target.close()
-  conclude(judged, trials.length - judged.length)
+  conclude(judged, unjudged, trials.length - judged.length - unjudged.length)
 }
 
 async function tryOut(given: Omit<Parameters<typeof run>[0], 'folder' | 'say'>): Promise<Judged> {
@@ -160,11 +161,11 @@ function verdictOf({ findings, holds }: Judged, protection: Protection | undefin
     : { isRight: false, text: `not red without it: ${unseen.join(', ')}` }
 }
 
-function conclude(judged: readonly Judged[], notRun: number): void {
+function conclude(judged: readonly Judged[], unjudged: readonly string[], notRun: number): void {
   const wrong = judged.filter((each) => !verdictOf(each, protectionOf(each)).isRight)
   mkdirSync(REPORTS, { recursive: true })
   console.info(
-    `\n${judged.length - wrong.length} passed, ${wrong.length} failed${notRun > 0 ? `, ${notRun} not run: they need a cluster` : ''}`,
+    `\n${judged.length - wrong.length} passed, ${wrong.length + unjudged.length} failed${notRun > 0 ? `, ${notRun} not run: they need a cluster` : ''}`,
   )
   writeFileSync(
     join(REPORTS, 'summary.json'),
@@ -180,7 +181,7 @@ function conclude(judged: readonly Judged[], notRun: number): void {
       2,
     )}\n`,
   )
-  if (wrong.length > 0) process.exitCode = 1
+  if (wrong.length + unjudged.length > 0) process.exitCode = 1
 }
 
 function protectionOf({ scenario, without }: Judged): Protection | undefined {
