@@ -77,5 +77,5 @@ export function binomialBounds(
   p: number,
 ): { readonly least: number; readonly most: number } {
   const spread = 3.89 * Math.sqrt(n * p * (1 - p))
-  return { least: Math.ceil(n * p - spread), most: Math.floor(n * p + spread) }
+  return { least: Math.max(0, Math.ceil(n * p - spread)), most: Math.floor(n * p + spread) }
 }
