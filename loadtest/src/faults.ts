@@ -115,6 +115,11 @@ export function withEnvironment(
   }
 }
 
+/** Resolves once every service has its pods: who was killed is not in the journal. */
+export async function untilWhole(mesh: Mesh): Promise<void> {
+  for (const name of SERVICES) await untilRolledOut(mesh.api, OM, name, ROLLED_OUT_WITHIN_MS)
+}
+
 /** Kills a pod, as a node does that goes. */
 export async function killPod(mesh: Mesh, app: string, namespace: string = OM): Promise<void> {
   const [pod] = await podsOf(mesh.api, namespace, `app=${app}`)

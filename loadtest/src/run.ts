@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fingerprintOf } from '@oms/contracts/identity'
 import { LoadtestError } from './errors.ts'
+import { untilWhole } from './faults.ts'
 import { judge } from './judge.ts'
 import type { K6 } from './k6.ts'
 import { observe, type Sample, untilNobodyIsEjected } from './observe.ts'
@@ -75,6 +76,7 @@ export async function run(options: RunOptions): Promise<Judged> {
     if (mesh !== undefined) {
       await options.scenario.restore?.(mesh)
       await mesh.end()
+      await untilWhole(mesh)
     }
   }
 }
