@@ -539,7 +539,7 @@ export const CATALOGUE: readonly Scenario[] = [
     loads: (profile) => ({ acme: load(profile, 1, { takesNo: true, journeys: { place: 1 } }) }),
     prepare: async (mesh) => {
       await slowInserts(DELAY_MS)(mesh)
-      await withEnvironment('order-service', { POOL_SIZE: '2', CONCURRENCY_LIMIT: '10' })(mesh)
+      await withEnvironment('order-service', { POOL_SIZE: '6', CONCURRENCY_LIMIT: '10' })(mesh)
     },
     restore: quickInserts,
     thresholds: {},
@@ -552,7 +552,7 @@ export const CATALOGUE: readonly Scenario[] = [
     protections: {
       limiter: {
         what: 'order-service takes whatever comes',
-        remove: withEnvironment('order-service', { POOL_SIZE: '2', CONCURRENCY_LIMIT: '100000' }),
+        remove: withEnvironment('order-service', { POOL_SIZE: '6', CONCURRENCY_LIMIT: '100000' }),
         breaks: ['goodput at 10 times the peak'],
       },
     },
@@ -609,8 +609,8 @@ export const CATALOGUE: readonly Scenario[] = [
   },
 ]
 
-/** Of the two pools' four connections: 20 orders a second. */
-const DELAY_MS = 200
+/** Of the two pools' twelve connections: 17 orders a second at most. */
+const DELAY_MS = 700
 
 function canaryWeight(weight: number): Action {
   return patched(GATEWAY_ROUTES, [
