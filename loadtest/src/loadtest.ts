@@ -53,6 +53,9 @@ function options(args: readonly string[]) {
 }
 type Values = ReturnType<typeof options>['values']
 
+/** The others are in the report. */
+const SAID = 3
+
 interface Trial {
   readonly scenario: Scenario
   readonly without?: { readonly name: string; readonly protection: Protection }
@@ -137,6 +140,7 @@ async function tryOut(given: Omit<Parameters<typeof run>[0], 'folder' | 'say'>):
   })
   for (const { name: what, expected, seen, holds } of judged.findings)
     console.info(`  ${holds ? '✓' : '✗'} ${what.padEnd(40)} ${expected.padEnd(22)} ${seen}`)
+  for (const line of judged.said.slice(0, SAID)) console.info(`    k6: ${line}`)
   const page = writeReport(folder, judged, target.traceUrl)
   const verdict = verdictOf(judged, without?.protection)
   console.info(

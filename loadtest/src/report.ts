@@ -20,7 +20,8 @@ export function writeReport(folder: string, judged: Judged, traceUrl: TraceUrl):
 }
 
 export function toDocument(judged: Judged, traceUrl: TraceUrl): ReportDocument {
-  const { scenario, line, without, target, from, to, orders, findings, holds, window } = judged
+  const { scenario, line, without, target, from, to, orders, findings, holds, window, said } =
+    judged
   const red = findings.filter((finding) => !finding.holds).length
   const troubled = orders.filter((order) =>
     isTroubled(
@@ -47,6 +48,14 @@ export function toDocument(judged: Judged, traceUrl: TraceUrl): ReportDocument {
       ...(troubled.length === 0
         ? []
         : [{ title: 'Orders to look at', blocks: [orderTable(troubled, traceUrl)] }]),
+      ...(said.length === 0
+        ? []
+        : [
+            {
+              title: 'What k6 said',
+              blocks: [{ kind: 'preformatted', text: said.join('\n') } as const],
+            },
+          ]),
     ],
   }
 }

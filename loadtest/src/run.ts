@@ -36,6 +36,8 @@ export interface Run {
   readonly samples: readonly Sample[]
   readonly summary: SummaryTold
   readonly audits: readonly (Audited & { readonly when: 'during' | 'after' })[]
+  /** What k6 said besides: requests that failed, with the reason. The first of them. */
+  readonly said: readonly string[]
   /** Ids of orders that the product has of this run's time and tenants. */
   readonly stored: readonly string[]
 }
@@ -176,6 +178,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
       orders,
       samples: observer?.samples ?? [],
       summary,
+      said: noise.slice(0, SAID),
       audits,
       stored: await storedSince(target, [...new Set(orders.map(({ tenant }) => tenant))], from),
     }
@@ -190,6 +193,8 @@ async function runOn(options: RunOptions): Promise<Judged> {
 async function until(at: number, signal: AbortSignal): Promise<void> {
   await pause(Math.max(0, at - Date.now()), undefined, { signal })
 }
+
+const SAID = 50
 
 /** As the mesh samples what comes through the gateway. */
 const SAMPLED = 0.1

@@ -49,6 +49,7 @@ function runWith(more: Partial<Run> = {}): Run {
     to: FROM + 55_000,
     window: { from: FROM + 8000, to: FROM + 33_000, what: 'a fault' },
     samples: [],
+    said: [],
     summary: {
       kind: 'summary',
       thresholds: [{ metric: 'orders_at_once', condition: 'rate>=0.99', ok: true }],

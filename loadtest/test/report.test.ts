@@ -38,6 +38,7 @@ const judged: Judged = {
   ],
   summary: { kind: 'summary', thresholds: [], metrics: {} },
   audits: [],
+  said: [],
   stored: [],
   findings: [
     {
