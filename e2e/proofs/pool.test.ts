@@ -27,9 +27,10 @@ proof(
   async (mesh, saw) => {
     const caller = await paymentCaller(mesh, { fresh: true })
     // An answer that has begun is under way until its end: however slowly the calls begin, all overlap.
-    const read = readOf({ fault: 'trickle=4000' })
+    const read = readOf({ fault: 'trickle=6000' })
     const { value: answers, added } = await caller.during(() =>
-      caller.calls([{ ...read, repeat: 160 }], { everyMs: 4 }),
+      // A call waits while its connection is made: a second for it, before fifty wait for that alone.
+      caller.calls([{ ...read, repeat: 160 }], { everyMs: 20 }),
     )
     const lines = await linesOf(mesh, read, 150)
     saw('ledger', 'payment-service: requests', lines.length, 150)
