@@ -27,7 +27,7 @@ proof(
   async (mesh, saw) => {
     const caller = await paymentCaller(mesh, { fresh: true })
     // An answer that has begun is under way until its end: however slowly the calls begin, all overlap.
-    const read = readOf({ fault: 'trickle=6000' })
+    const read = readOf({ fault: 'trickle=5000' })
     const { value: answers, added } = await caller.during(() =>
       // A call waits while its connection is made: a second for it, before fifty wait for that alone.
       caller.calls([{ ...read, repeat: 160 }], { everyMs: 20 }),
