@@ -18,25 +18,13 @@ import {
   statOf,
 } from './cluster/names.ts'
 import { linesOf, PAYMENT, readOf } from './cluster/payment.ts'
-import { logLines, podsOf, untilRolledOut } from './cluster/pods.ts'
+import { logLines, podsOf, restart, untilRolledOut } from './cluster/pods.ts'
 import type { Answer, Probe } from './cluster/probe.ts'
 import { between, proof } from './proof.ts'
 
 const GATEWAYS = 'istio-control-plane/gateways/ingress.yaml'
 const GATEWAY = `/apis/apps/v1/namespaces/${INGRESS}/deployments/istio-ingressgateway`
 const ORDER_SERVICE = `/apis/apps/v1/namespaces/${OM}/deployments/order-service`
-
-/** As `kubectl rollout restart` does it; nothing to take back: that would be one more rollout. */
-async function restart(mesh: Mesh, deployment: string): Promise<void> {
-  const { metadata } = (await mesh.api.read(deployment))?.['spec'].template ?? {}
-  const annotations = {
-    ...metadata?.annotations,
-    'kubectl.kubernetes.io/restartedAt': new Date().toISOString(),
-  }
-  await mesh.api.patch(deployment, [
-    { op: 'add', path: '/spec/template/metadata/annotations', value: annotations },
-  ])
-}
 
 /** Asks over and over until `work` is done. */
 async function meanwhile<T>(
@@ -73,7 +61,7 @@ proof(
     const before = await stablePods(mesh)
     const envoy = await mesh.gatewayEnvoy()
     const rollOut = async (): Promise<void> => {
-      await restart(mesh, ORDER_SERVICE)
+      await restart(mesh.api, ORDER_SERVICE)
       await untilRolledOut(mesh.api, OM, 'order-service', 180_000)
     }
     // As many as in two seconds.

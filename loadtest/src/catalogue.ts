@@ -2,7 +2,7 @@
 import { addRoutes, withCanary } from '@oms/proofs/cluster/canary'
 import { binomialBounds } from '@oms/proofs/cluster/measure'
 import type { Mesh } from '@oms/proofs/cluster/mesh'
-import { OM, SYSTEM } from '@oms/proofs/cluster/names'
+import { OM, PAYMENT_ROUTES, SYSTEM } from '@oms/proofs/cluster/names'
 import { podsOf } from '@oms/proofs/cluster/pods'
 import { quickInserts, slowInserts } from './database.ts'
 import {
@@ -15,11 +15,10 @@ import {
   killPod,
   ORDER_TO_PAYMENT,
   PAYMENT_LIMITS,
-  PAYMENT_RETRIES,
   patched,
   postgresRestarts,
   removed,
-  restart,
+  rollOut,
   scale,
   withEnvironment,
 } from './faults.ts'
@@ -63,7 +62,7 @@ const shop =
 
 const withoutRetries = {
   what: 'no retries of payments',
-  remove: patched(PAYMENT_RETRIES, [
+  remove: patched(PAYMENT_ROUTES, [
     { op: 'replace', path: '/spec/http/0/retries', value: { attempts: 0 } },
   ]),
 }
@@ -142,7 +141,7 @@ export const CATALOGUE: readonly Scenario[] = [
     protections: {
       'try-limit': {
         what: 'a try of a payment has no limit of its own',
-        remove: patched(PAYMENT_RETRIES, [
+        remove: patched(PAYMENT_ROUTES, [
           { op: 'remove', path: '/spec/http/0/retries/perTryTimeout' },
         ]),
         breaks: ['orders_at_once'],
@@ -368,8 +367,8 @@ export const CATALOGUE: readonly Scenario[] = [
       what: 'order-service and payment-service roll out',
       begin: inTurn(
         0,
-        (mesh) => restart(mesh, 'order-service'),
-        (mesh) => restart(mesh, 'payment-service'),
+        (mesh) => rollOut(mesh, 'order-service'),
+        (mesh) => rollOut(mesh, 'payment-service'),
       ),
     },
     thresholds: { asks_failed: ['rate==0'], orders_at_once: ['rate>=0.99'] },
@@ -585,9 +584,9 @@ export const CATALOGUE: readonly Scenario[] = [
         0,
         ...[10, 50, 100, 0].flatMap((weight) => [
           canaryWeight(weight),
-          (mesh: Mesh) => restart(mesh, 'order-service'),
-          (mesh: Mesh) => restart(mesh, 'payment-service'),
-          (mesh: Mesh) => restart(mesh, 'inventory-service'),
+          (mesh: Mesh) => rollOut(mesh, 'order-service'),
+          (mesh: Mesh) => rollOut(mesh, 'payment-service'),
+          (mesh: Mesh) => rollOut(mesh, 'inventory-service'),
         ]),
       ),
     },

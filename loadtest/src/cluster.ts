@@ -98,7 +98,7 @@ function ask(
   path: string,
   headers: Readonly<Record<string, string>>,
 ): Promise<unknown> {
-  const { hostname, host, port, pathname } = new URL(`${url}${path}`)
+  const { hostname, host, port, pathname, search } = new URL(`${url}${path}`)
   const [address, mapped] = hosts[hostname]?.split(':') ?? [hostname, port || '443']
   return new Promise((resolve, reject) => {
     const asking = request(
@@ -106,7 +106,7 @@ function ask(
         host: address,
         port: mapped,
         servername: hostname,
-        path: path.startsWith(pathname) ? path : `${pathname}${new URL(`${url}${path}`).search}`,
+        path: `${pathname}${search}`,
         headers: { host, ...headers },
         timeout: 15_000,
         ...(authority === undefined ? {} : { ca: readFileSync(authority) }),

@@ -7,7 +7,7 @@ import { ROOT } from '@oms/lab/folders'
 import { cachedTools } from '@oms/lab/tools'
 import { until } from '@oms/proofs/cluster/api'
 import type { Mesh } from '@oms/proofs/cluster/mesh'
-import { INGRESS, OM } from '@oms/proofs/cluster/names'
+import { INGRESS, OM, SERVICES } from '@oms/proofs/cluster/names'
 import { isReady, podsOf, untilRolledOut } from '@oms/proofs/cluster/pods'
 import { arrive, onSignal, runCommand } from '@oms/proofs/session'
 import { openCluster } from './cluster.ts'
@@ -41,7 +41,6 @@ const SECONDS = 30
 /** Longer than the kubelet's oldest figure. */
 const FIGURES_MS = 22_000
 
-const SERVICES = ['order-service', 'payment-service', 'inventory-service'] as const
 const PARTS = ['applications', 'sidecars', 'gateway', 'PostgreSQL'] as const
 type Part = (typeof PARTS)[number]
 

@@ -1,4 +1,5 @@
 /** A delay inside a statement of order-service's database, which ends by itself where nobody is left to end it. */
+import { superuserPassword } from '@oms/proofs/cluster/audit'
 import { forwardPort } from '@oms/proofs/cluster/envoy'
 import type { Mesh } from '@oms/proofs/cluster/mesh'
 import { OM } from '@oms/proofs/cluster/names'
@@ -35,10 +36,7 @@ export const quickInserts: Action = (mesh) =>
   )
 
 async function onOrders(mesh: Mesh, statements: string): Promise<void> {
-  const secret = await mesh.api.read(`/api/v1/namespaces/${OM}/secrets/postgres-superuser`)
-  const password = Buffer.from(secret?.['data'].password ?? '', 'base64')
-    .toString('utf8')
-    .trim()
+  const password = await superuserPassword(mesh.api)
   const [pod] = await podsOf(mesh.api, OM, 'app=postgres')
   if (pod === undefined) throw new Error('PostgreSQL has no pod.')
   const door = await forwardPort(mesh.api, pod, 5432)

@@ -4,15 +4,12 @@ import type { Operation } from '@oms/gate/pointers'
 import { until } from '@oms/proofs/cluster/api'
 import { readContainerFile } from '@oms/proofs/cluster/exec'
 import type { Mesh } from '@oms/proofs/cluster/mesh'
-import { OM, PSP, SYSTEM } from '@oms/proofs/cluster/names'
-import { isReady, podsOf, untilRolledOut } from '@oms/proofs/cluster/pods'
+import { OM, PSP, SERVICES, type ServiceName, SYSTEM } from '@oms/proofs/cluster/names'
+import { isReady, podsOf, restart, untilRolledOut } from '@oms/proofs/cluster/pods'
 import type { Action, Fault } from './scenario.ts'
-
-type ServiceName = 'order-service' | 'payment-service' | 'inventory-service'
 
 const FAULTS = `/api/v1/namespaces/${OM}/configmaps/app-faults`
 const FAULT_FILE = '/etc/app-faults/default'
-const SERVICES: readonly ServiceName[] = ['order-service', 'payment-service', 'inventory-service']
 const SEEN_WITHIN_MS = 30_000
 const ROLLED_OUT_WITHIN_MS = 180_000
 
@@ -24,7 +21,6 @@ function istioPath(group: 'networking' | 'security', plural: string, name: strin
   return `/apis/${group}.istio.io/v1/namespaces/${OM}/${plural}/${name}`
 }
 
-export const PAYMENT_RETRIES = istioPath('networking', 'virtualservices', 'payment-service-retry')
 export const INVENTORY_RETRIES = istioPath(
   'networking',
   'virtualservices',
@@ -127,20 +123,9 @@ export async function killPod(mesh: Mesh, app: string, namespace: string = OM): 
   await mesh.api.remove(`/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}`, 0)
 }
 
-/** As `kubectl rollout restart`; resolves once it is done. */
-export async function restart(mesh: Mesh, deployment: string): Promise<void> {
-  const path = deploymentPath(deployment)
-  const { metadata } = (await mesh.api.read(path))?.['spec'].template ?? {}
-  await mesh.api.patch(path, [
-    {
-      op: 'add',
-      path: '/spec/template/metadata/annotations',
-      value: {
-        ...metadata?.annotations,
-        'kubectl.kubernetes.io/restartedAt': new Date().toISOString(),
-      },
-    },
-  ])
+/** Resolves once it is done. */
+export async function rollOut(mesh: Mesh, deployment: string): Promise<void> {
+  await restart(mesh.api, deploymentPath(deployment))
   await untilRolledOut(mesh.api, OM, deployment, ROLLED_OUT_WITHIN_MS)
 }
 

@@ -65,12 +65,18 @@ export async function askAudit(env: NodeJS.ProcessEnv, flags: readonly string[])
   return judge(JSON.parse(stdout).rows)
 }
 
+async function readSecret(api: Api, namespace: string, name: string, key: string): Promise<string> {
+  const found = await api.read(`/api/v1/namespaces/${namespace}/secrets/${name}`)
+  return Buffer.from(found?.['data'][key] ?? '', 'base64').toString('utf8')
+}
+
+/** Of PostgreSQL, in order-management. */
+export async function superuserPassword(api: Api): Promise<string> {
+  return (await readSecret(api, OM, 'postgres-superuser', 'password')).trim()
+}
+
 /** @throws Error where the audit could not look. */
 export async function runAudit(api: Api, flags: readonly string[] = SETTLED): Promise<Audited> {
-  const secret = async (namespace: string, name: string, key: string): Promise<string> => {
-    const found = await api.read(`/api/v1/namespaces/${namespace}/secrets/${name}`)
-    return Buffer.from(found?.['data'][key] ?? '', 'base64').toString('utf8')
-  }
   const [[postgres], [processor]] = await Promise.all([
     podsOf(api, OM, 'app=postgres'),
     podsOf(api, PSP, 'app=card-processor'),
@@ -85,11 +91,11 @@ export async function runAudit(api: Api, flags: readonly string[] = SETTLED): Pr
   const folder = mkdtempSync(join(tmpdir(), 'oms-audit-'))
   try {
     const authority = join(folder, 'ca.crt')
-    writeFileSync(authority, await secret(EGRESS, 'psp-ca', 'ca.crt'))
+    writeFileSync(authority, await readSecret(api, EGRESS, 'psp-ca', 'ca.crt'))
     const env = auditEnvironment({
       postgres: database.port,
       processor: ledger.port,
-      password: (await secret(OM, 'postgres-superuser', 'password')).trim(),
+      password: await superuserPassword(api),
       authority,
     })
     return await askAudit(env, flags)

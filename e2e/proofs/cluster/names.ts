@@ -23,7 +23,8 @@ export const IN_HANDSHAKE = 'listener.0.0.0.0_15006.ssl.handshake'
 /** A gateway's account of requests, in or out: `…rbac.denied`. */
 export const GATEWAY_HTTP = 'http.outbound_0.0.0.0_8443;.'
 
-export type ServiceName = 'order-service' | 'payment-service' | 'inventory-service'
+export const SERVICES = ['order-service', 'payment-service', 'inventory-service'] as const
+export type ServiceName = (typeof SERVICES)[number]
 
 export function originOf(service: string, namespace = OM): string {
   return `http://${service}.${namespace}.svc.cluster.local:8080`

@@ -45,6 +45,21 @@ export async function untilRolledOut(
   })
 }
 
+/**
+ * As `kubectl rollout restart` does it; nothing to take back: that would be one more rollout.
+ * @param deployment its path.
+ */
+export async function restart(api: Api, deployment: string): Promise<void> {
+  const { metadata } = (await api.read(deployment))?.['spec'].template ?? {}
+  const annotations = {
+    ...metadata?.annotations,
+    'kubectl.kubernetes.io/restartedAt': new Date().toISOString(),
+  }
+  await api.patch(deployment, [
+    { op: 'add', path: '/spec/template/metadata/annotations', value: annotations },
+  ])
+}
+
 /** Lines of a container since `sinceMs` (of Date.now()), as JSON; others are left out. */
 export async function logLines(
   api: Api,

@@ -7,14 +7,13 @@ import { ROOT } from '@oms/lab/folders'
 import { parse } from 'yaml'
 import type { Api } from './api.ts'
 import type { Changes } from './changes.ts'
-import { EXTERNAL, OM, PROBES } from './names.ts'
+import { EXTERNAL, OM, PROBES, SERVICES } from './names.ts'
 import { untilRolledOut } from './pods.ts'
 import { MADE_BY } from './preflight.ts'
 import { PROBE_LABEL } from './probe.ts'
 import { SERVER_SERVICE } from './server.ts'
 
 const FAULTS = join(ROOT, 'k8s/components/app-faults')
-const DEPLOYMENTS = ['order-service', 'payment-service', 'inventory-service'] as const
 
 /** Resolves once every service obeys `x-oms-fault`. */
 export async function prepare(api: Api, changes: Changes): Promise<void> {
@@ -48,7 +47,7 @@ async function addFaults(api: Api, changes: Changes): Promise<void> {
   }
   const preload: Operation[] = parse(readFileSync(join(FAULTS, 'preload.yaml'), 'utf8'))
   const lacking: { readonly path: string; readonly name: string; operations: Operation[] }[] = []
-  for (const name of DEPLOYMENTS) {
+  for (const name of SERVICES) {
     const path = `/apis/apps/v1/namespaces/${OM}/deployments/${name}`
     const { metadata, spec } = (await api.read(path))?.['spec'].template ?? {}
     const env: readonly { name: string }[] = spec?.containers[0].env ?? []
