@@ -36,8 +36,12 @@ interface Result {
 }
 
 export function createFloor({ databaseUrl, processorUrl }: FloorOptions): Floor {
-  const connect = (service: Service): pg.Pool =>
-    new pg.Pool({ connectionString: databaseUrl(service), max: 10, min: 10 })
+  function connect(service: Service): pg.Pool {
+    const pool = new pg.Pool({ connectionString: databaseUrl(service), max: 10, min: 10 })
+    // Without a listener the error of an idle connection, or of one that is just closing, ends the process.
+    pool.on('error', () => undefined)
+    return pool
+  }
   const pools = {
     order: connect('order'),
     inventory: connect('inventory'),

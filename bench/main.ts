@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StartError } from '@oms/chassis/embedded-postgres'
 import { ProgramError } from '@oms/e2e/program'
+import { withPart } from '@oms/report/markdown'
 import { measureChassis } from './chassis-cost.ts'
 import { cleanUp, cleanUpOnSignal } from './clean-up.ts'
 import { factsLine, readFacts } from './facts.ts'
 import { measureOrders } from './orders.ts'
-import { isMet, type Row, table, withResults } from './report.ts'
+import { isMet, type Row, tableOfResults } from './report.ts'
 import { measureStart } from './start.ts'
 import { startWorld } from './world.ts'
 
@@ -66,10 +67,10 @@ async function bench(): Promise<number> {
   }
   const rows: Row[] = []
   for (const section of sections) rows.push(...(await measures[section]()))
-  const results = `${table(rows)}\n\n${factsLine(facts)}`
+  const results = `${tableOfResults(rows)}\n\n${factsLine(facts)}`
   console.log(`\n${results}\n`)
   writeFileSync(RESULTS, `${JSON.stringify({ facts, rows }, undefined, 2)}\n`)
-  if (write) writeFileSync(DOCUMENT, withResults(readFileSync(DOCUMENT, 'utf8'), results))
+  if (write) writeFileSync(DOCUMENT, withPart(readFileSync(DOCUMENT, 'utf8'), 'bench', results))
   const missed = rows.filter((row) => isMet(row) === false)
   for (const { what } of missed) console.log(`Missed: ${what}`)
   return check && missed.length > 0 ? 1 : 0

@@ -1,4 +1,5 @@
 /** One table for the terminal and the document, and whether the bars are met. */
+import { markdownTable } from '@oms/report/markdown'
 import { type Summary, summarise } from './statistics.ts'
 
 export interface Row {
@@ -18,9 +19,6 @@ export interface Bar {
   readonly atMost?: number
 }
 
-const BEGIN = '<!-- bench: begin -->'
-const END = '<!-- bench: end -->'
-
 /** `undefined` where there is no bar. */
 export function isMet({ values, against, bar }: Row): boolean | undefined {
   if (bar === undefined) return undefined
@@ -29,17 +27,10 @@ export function isMet({ values, against, bar }: Row): boolean | undefined {
   return value >= (bar.atLeast ?? Number.NEGATIVE_INFINITY) && value <= (bar.atMost ?? Infinity)
 }
 
-/** A Markdown table whose columns are aligned. */
-export function table(rows: readonly Row[]): string {
-  const head = ['', 'unit', 'n', 'median', 'min–max', 'ratio', 'bar']
-  const cells = [head, ...rows.map(cellsOf)]
-  const widths = head.map((_, column) =>
-    Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)),
-  )
-  const line = (row: readonly string[]): string =>
-    `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
-  const rule = line(widths.map((width) => '-'.repeat(width)))
-  return [line(head), rule, ...cells.slice(1).map(line)].join('\n')
+const COLUMNS = ['', 'unit', 'n', 'median', 'min–max', 'ratio', 'bar']
+
+export function tableOfResults(rows: readonly Row[]): string {
+  return markdownTable(COLUMNS, rows.map(cellsOf))
 }
 
 function cellsOf(row: Row): string[] {
@@ -67,13 +58,4 @@ function barOf(row: Row): string {
 function round(value: number): string {
   if (value >= 100) return value.toFixed(0)
   return value >= 10 ? value.toFixed(1) : value.toFixed(2)
-}
-
-/** `document` with what stands between its markers replaced. @throws where they are not there once each, in order. */
-export function withResults(document: string, results: string): string {
-  const [before, rest, ...more] = document.split(BEGIN)
-  const [, after, ...evenMore] = rest?.split(END) ?? []
-  if (after === undefined || more.length + evenMore.length > 0)
-    throw new Error(`The document must hold ${BEGIN} and ${END} once each, in this order.`)
-  return `${before}${BEGIN}\n\n${results}\n\n${END}${after}`
 }

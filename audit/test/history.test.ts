@@ -1,6 +1,6 @@
 import { createTestDatabase, type TestDatabase } from '@oms/chassis/testing'
 import { migrations } from '@oms/order/migrations/migrations.ts'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { brokenPath, flippedVerdict, installHistory } from '../src/history.ts'
 
@@ -11,9 +11,7 @@ let database: TestDatabase
 let service: pg.Pool
 beforeAll(async () => {
   database = await createTestDatabase('oms_order', migrations)
-  const url = new URL(database.config.DATABASE_URL)
-  url.password = 'test'
-  service = new pg.Pool({ connectionString: url.href })
+  service = database.asService(10)
 })
 afterAll(async () => {
   await service.end()

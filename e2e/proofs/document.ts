@@ -2,11 +2,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '@oms/lab/folders'
+import { withPart } from '@oms/report/markdown'
 import { STATE_DIR } from './cluster/target.ts'
 import { readKnown } from './mutants/list.ts'
 import { changeOf } from './mutants/trial.ts'
 import type { MutantResult, ProofRun } from './result.ts'
-import { markdownTable, withTable } from './table.ts'
+import { tableOfProofs } from './table.ts'
 
 const DOCUMENT = join(ROOT, 'docs/mesh.md')
 const RUN = join(STATE_DIR, 'proofs.json')
@@ -34,5 +35,5 @@ const mutants = evidence.mutants.map(
 const run = readRun(proofs.keys())
 // The audit after them is no proof of a manifest.
 const shown = { ...run, proofs: run.proofs.filter(({ name }) => proofs.has(name)) }
-const table = markdownTable(shown, mutants)
-writeFileSync(DOCUMENT, withTable(readFileSync(DOCUMENT, 'utf8'), table))
+const table = tableOfProofs(shown, mutants)
+writeFileSync(DOCUMENT, withPart(readFileSync(DOCUMENT, 'utf8'), 'proofs', table))

@@ -53,10 +53,8 @@ export function createClient(plan: Plan): Client {
 
   function post(intent: Intent, key: string, sampled: boolean): Response {
     const trace = traceHeaders(intent.traceId, sampled)
-    return http.post(
-      orders,
-      intent.body,
-      params(intent, 'place', { 'idempotency-key': key, ...trace }),
+    return heard(
+      http.post(orders, intent.body, params(intent, 'place', { 'idempotency-key': key, ...trace })),
     )
   }
 
@@ -83,9 +81,17 @@ export function createClient(plan: Plan): Client {
   return {
     place,
     post,
-    get: (intent, path) => http.get(`${plan.url}${path}`, params(intent, 'read')),
-    cancel: (intent) => http.post(`${orders}/${intent.key}/cancel`, '{}', params(intent, 'cancel')),
+    get: (intent, path) => heard(http.get(`${plan.url}${path}`, params(intent, 'read'))),
+    cancel: (intent) =>
+      heard(http.post(`${orders}/${intent.key}/cancel`, '{}', params(intent, 'cancel'))),
   }
+}
+
+/** Says why no answer came; k6 itself says only that none did. */
+function heard(answer: Response): Response {
+  const { method, url } = answer.request
+  if (answer.status === 0) console.warn(`${method} ${url}: ${answer.error}`)
+  return answer
 }
 
 /** Envoy believes B3 first; both are sent, as a traced caller would. */

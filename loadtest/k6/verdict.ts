@@ -11,10 +11,10 @@ export interface Body {
   readonly type?: string
 }
 
-/** An empty one where it is no JSON, as Envoy's own are. */
+/** An empty one where it is no JSON, as Envoy's own are, and where no answer came: k6 has null then, which is JSON. */
 export function bodyIn(text: unknown): Body {
   try {
-    return JSON.parse(String(text)) as Body
+    return (JSON.parse(String(text)) as Body | null) ?? {}
   } catch {
     return {}
   }

@@ -10,6 +10,7 @@ import type { Mesh } from '@oms/proofs/cluster/mesh'
 import { INGRESS, OM, SERVICES } from '@oms/proofs/cluster/names'
 import { isReady, podsOf, untilRolledOut } from '@oms/proofs/cluster/pods'
 import { arrive, onSignal, runCommand } from '@oms/proofs/session'
+import { markdownTable, withPart } from '@oms/report/markdown'
 import { openCluster } from './cluster.ts'
 import { LoadtestError } from './errors.ts'
 import { deploymentPath, withEnvironment } from './faults.ts'
@@ -35,6 +36,7 @@ const ARMS: readonly Arm[] = [
   { name: 'sidecars, 10 % of orders traced', sidecars: true, sampled: 0.1 },
   { name: 'sidecars, all orders traced', sidecars: true, sampled: 1 },
 ]
+const DOCUMENT = join(ROOT, 'docs/performance.md')
 const CALLERS = 8
 const WARM_SECONDS = 10
 const SECONDS = 30
@@ -95,7 +97,7 @@ async function cost(): Promise<void> {
   }
   const text = table(seen)
   console.info(`\n${text}`)
-  if (values.write) write(text)
+  if (values.write) writeFileSync(DOCUMENT, withPart(readFileSync(DOCUMENT, 'utf8'), 'mesh', text))
 }
 
 /** Of the services and PostgreSQL; resolves once all pods are so. */
@@ -257,22 +259,7 @@ function table(seen: ReadonlyMap<Arm, readonly Round[]>): string {
     ofControl(arm, total),
     ...PARTS.map((part) => median(arm, ({ cpu }) => cpu[part]).toFixed(1)),
   ])
-  const lines = [columns, columns.map(() => '---'), ...rows]
-  return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
-}
-
-const BEGIN = '<!-- mesh: begin -->'
-const END = '<!-- mesh: end -->'
-
-function write(text: string): void {
-  const path = join(ROOT, 'docs/performance.md')
-  const document = readFileSync(path, 'utf8')
-  const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)]
-  if (begin < 0 || end < begin) throw new Error(`${path} has no place for it: ${BEGIN} … ${END}`)
-  writeFileSync(
-    path,
-    `${document.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${document.slice(end)}`,
-  )
+  return markdownTable(columns, rows)
 }
 
 await runCommand(USAGE, cost)

@@ -2,20 +2,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '@oms/lab/folders'
+import { withPart } from '@oms/report/markdown'
 import { CATALOGUE } from './catalogue.ts'
 import { inWords } from './judge.ts'
 import type { Scenario } from './scenario.ts'
 
-const BEGIN = '<!-- scenarios -->'
-const END = '<!-- /scenarios -->'
-
 /** @throws Error where the document lacks a marker. */
-export function withFaults(markdown: string): string {
-  const [begin, end] = [markdown.indexOf(BEGIN), markdown.indexOf(END)]
-  if (begin < 0 || end < begin)
-    throw new Error(`The scenarios stand between ${BEGIN} and ${END}, and these are not there.`)
-  const all = CATALOGUE.map(section).join('\n')
-  return `${markdown.slice(0, begin + BEGIN.length)}\n\n${all}\n${markdown.slice(end)}`
+export function withFaults(document: string): string {
+  return withPart(document, 'scenarios', CATALOGUE.map(section).join('\n'))
 }
 
 function section({

@@ -14,6 +14,7 @@ export function judge(run: Run, scenario: Scenario): readonly Finding[] {
     ...signals(run, scenario),
     ...(scenario.judge?.(run) ?? []),
     dropped(run),
+    untold(run),
     placedTwice(run),
     lost(run),
     late(run),
@@ -61,6 +62,18 @@ function dropped({ summary }: Run): Finding {
   const count = summary.metrics['dropped_iterations']?.['count'] ?? 0
   return {
     name: 'arrivals that k6 dropped',
+    expected: 'none',
+    seen: String(count),
+    holds: count === 0,
+  }
+}
+
+/** The script broke off: what such an order became is not judged. */
+function untold({ summary, orders }: Run): Finding {
+  const begun = summary.metrics['iterations']?.['count'] ?? 0
+  const count = begun - orders.length - (summary.metrics['lists_read']?.['count'] ?? 0)
+  return {
+    name: 'arrivals of which k6 told nothing',
     expected: 'none',
     seen: String(count),
     holds: count === 0,

@@ -68,11 +68,14 @@ export function startK6({ program, plan, authority, onTold, onNoise }: StartOpti
   return { ended, stop: () => child.kill('SIGKILL') }
 }
 
+/** The client says why. */
+const UNEXPLAINED = 'Request Failed'
+
 export function hearLine(
   line: string,
   onTold: (told: Told) => void,
   onNoise: (line: string) => void,
 ): void {
   if (line.startsWith('{"kind":')) onTold(JSON.parse(line) as Told)
-  else if (line.trim() !== '') onNoise(line)
+  else if (line.trim() !== '' && line !== UNEXPLAINED) onNoise(line)
 }

@@ -61,7 +61,7 @@ export const PROFILES = {
   /** Of the scenario `overload`: times its peak. */
   overload: {
     line: 'past its peak: a step of 1.2, 2, 5 and 10 times what it can do, and back',
-    rate: 15,
+    rate: 18,
     stages: [
       { seconds: 30, times: 1.2 },
       { seconds: 1, times: 2 },

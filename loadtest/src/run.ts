@@ -77,6 +77,7 @@ export async function run(options: RunOptions): Promise<Judged> {
     const mesh = target.cluster?.mesh
     if (mesh !== undefined) {
       await options.scenario.restore?.(mesh)
+      await options.without?.protection.restore?.(mesh)
       await mesh.end()
       await untilWhole(mesh)
     }
@@ -93,6 +94,11 @@ async function runOn(options: RunOptions): Promise<Judged> {
     return mesh
   }
 
+  const recordings = join(folder, 'recordings')
+  record(recordings, [])
+  const { broken: old } = await target.audit({ recordings })
+  const isOfThisRun = (broken: string): boolean => !old.includes(broken)
+  if (old.length > 0) say(`${old.length} promises were broken before this run, and are not its own`)
   if (mesh !== undefined) await untilNobodyIsEjected(mesh)
   if (scenario.prepareTarget) await scenario.prepareTarget(target)
   if (scenario.prepare && !protection?.skipsPrepare) await scenario.prepare(needMesh())
@@ -119,13 +125,11 @@ async function runOn(options: RunOptions): Promise<Judged> {
     () => 'over' as const,
     () => 'over' as const,
   )
-  const recordings = join(folder, 'recordings')
   const audits: Run['audits'][number][] = []
   async function auditNow(): Promise<void> {
     record(recordings, orders)
-    // While PostgreSQL is away nobody can look.
-    const audited = await target.audit({ recordings }).catch(() => undefined)
-    if (audited !== undefined) audits.push({ when: 'during', ...audited })
+    const { checked, broken } = await target.audit({ recordings })
+    audits.push({ when: 'during', checked, broken: broken.filter(isOfThisRun) })
   }
 
   async function liveThrough(fault: Fault, from: number): Promise<Run['window']> {
@@ -135,9 +139,11 @@ async function runOn(options: RunOptions): Promise<Judged> {
     const beginning = fault.begin(needMesh())
     if (fault.end === undefined) {
       const auditing = auditNow()
+      // Heard of below; where PostgreSQL is away nobody can look before it is back.
+      auditing.catch(() => undefined)
       await beginning
       const to = Date.now()
-      await auditing
+      await auditing.catch(auditNow)
       return { from: begins, to, what: fault.what }
     }
     await beginning
@@ -162,10 +168,11 @@ async function runOn(options: RunOptions): Promise<Judged> {
     await observer?.stop()
     record(recordings, orders)
     say(`${orders.length} orders; the audit waits until all have ended`)
-    audits.push({
-      when: 'after',
-      ...(await target.audit({ recordings, settleSeconds: FINAL_WITHIN_SECONDS })),
+    const { checked, broken } = await target.audit({
+      recordings,
+      settleSeconds: FINAL_WITHIN_SECONDS,
     })
+    audits.push({ when: 'after', checked, broken: broken.filter(isOfThisRun) })
     const seen: Run = {
       scenario: scenario.name,
       line: scenario.line,

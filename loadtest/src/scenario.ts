@@ -36,6 +36,8 @@ export interface Protection {
   readonly what: string
   /** On the cluster, before the load begins. */
   readonly remove?: Action
+  /** Takes back what of it the journal of changes does not know. */
+  readonly restore?: Action
   /** In the client. */
   readonly client?: 'new-key' | 'asks-once'
   /** In place of the scenario's own. */

@@ -53,7 +53,7 @@ function runWith(more: Partial<Run> = {}): Run {
     summary: {
       kind: 'summary',
       thresholds: [{ metric: 'orders_at_once', condition: 'rate>=0.99', ok: true }],
-      metrics: { orders_at_once: { rate: 1 } },
+      metrics: { orders_at_once: { rate: 1 }, iterations: { count: orders.length } },
     },
     audits: [{ when: 'after', checked: ['I1'], broken: [] }],
     stored: orders.flatMap(({ asks }) => asks.map(({ key }) => key)),
@@ -84,7 +84,8 @@ describe('is red where', () => {
 
   test('nothing was counted of what a condition is about', () => {
     const { summary } = runWith()
-    expect(red({ summary: { ...summary, metrics: {} } })).toEqual(['orders_at_once'])
+    const metrics = { ...summary.metrics, orders_at_once: {} }
+    expect(red({ summary: { ...summary, metrics } })).toEqual(['orders_at_once'])
   })
 
   test.each([
@@ -105,6 +106,14 @@ describe('is red where', () => {
     const { summary } = runWith()
     const metrics = { ...summary.metrics, dropped_iterations: { count: 1 } }
     expect(red({ summary: { ...summary, metrics } })).toEqual(['arrivals that k6 dropped'])
+  })
+
+  test('the script of k6 broke off before it told what became of an order', () => {
+    const { summary } = runWith()
+    const metrics = { ...summary.metrics, iterations: { count: 3 } }
+    expect(red({ summary: { ...summary, metrics } })).toEqual(['arrivals of which k6 told nothing'])
+    const listed = { ...metrics, lists_read: { count: 1 } }
+    expect(red({ summary: { ...summary, metrics: listed } })).toEqual([])
   })
 
   test('one intent has become two orders', () => {

@@ -24,7 +24,7 @@ describe('a verdict is what says so', () => {
 
 describe('everything else is asked again', () => {
   test.each([
-    ['no answer', answer(0)],
+    ['no answer, of which k6 has no body', { status: 0, body: null, headers: {} }],
     ['on its way', answer(202, { state: 'pending' })],
     ['Envoy’s own 503, which is no JSON', answer(503, 'upstream connect error')],
     ['a timeout of the gateway', answer(504, 'upstream request timeout')],

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
+import { withPart } from '@oms/report/markdown'
 import { describe, expect, it } from 'vitest'
-import { markdownTable, withTable } from '../table.ts'
+import { tableOfProofs } from '../table.ts'
 import { GREEN, MUTANTS, NOT_RUN, RED, RUN } from './invented.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -19,7 +20,7 @@ function formatted(markdown: string): string {
 
 describe('the table of docs/mesh.md', () => {
   it('has a row a proof, sorted by name, with what witnesses it and its mutants', () => {
-    const lines = markdownTable(RUN, MUTANTS).split('\n')
+    const lines = tableOfProofs(RUN, MUTANTS).split('\n')
     expect(lines.map((line) => line.split(/ *(?<!\\)\| */).slice(1, -1)).slice(2)).toEqual([
       [
         'Kiali draws order_service \\| payment \\<-> \\*all\\*',
@@ -42,7 +43,6 @@ describe('the table of docs/mesh.md', () => {
         'ledger: payment-service: tries of the order; envoy: retries',
         '`retry-attempts-2`',
       ],
-      [],
     ])
   })
 
@@ -62,9 +62,9 @@ describe('the table of docs/mesh.md', () => {
         fields: ['`first`', 'the `last`'],
       })),
     ]
-    const markdown = withTable(MARKED, markdownTable({ ...RUN, proofs }, MUTANTS))
+    const markdown = withPart(MARKED, 'proofs', tableOfProofs({ ...RUN, proofs }, MUTANTS))
     expect(formatted(markdown)).toBe(markdown)
-    const empty = withTable(MARKED, markdownTable({ ...RUN, proofs: [] }))
+    const empty = withPart(MARKED, 'proofs', tableOfProofs({ ...RUN, proofs: [] }))
     expect(formatted(empty)).toBe(empty)
   })
 
@@ -80,23 +80,6 @@ describe('the table of docs/mesh.md', () => {
       durationMs: 1,
       proofs: [NOT_RUN, other(RED), other(GREEN)],
     }
-    expect(markdownTable(again, [...MUTANTS].reverse())).toBe(markdownTable(RUN, MUTANTS))
-  })
-
-  it('takes the place of the table before, and of nothing else', () => {
-    const once = withTable(MARKED, markdownTable(RUN, MUTANTS))
-    expect(withTable(once, markdownTable(RUN, MUTANTS))).toBe(once)
-    expect(withTable(once, '| a |')).toBe(
-      '# Title\n\n<!-- proofs -->\n\n| a |\n\n<!-- /proofs -->\n\nmore\n',
-    )
-  })
-
-  it.each([
-    ['no marker', '# Title\n', /has the line <!-- proofs --> 0 times/],
-    ['no end', '<!-- proofs -->\n', /has the line <!-- \/proofs --> 0 times/],
-    ['a marker twice', `${MARKED}<!-- proofs -->\n`, /has the line <!-- proofs --> 2 times/],
-    ['the end first', '<!-- /proofs -->\n<!-- proofs -->\n', /has <!-- \/proofs --> before/],
-  ])('says what is wrong with a document with %s', (_, markdown, message) => {
-    expect(() => withTable(markdown, '| a |')).toThrow(message)
+    expect(tableOfProofs(again, [...MUTANTS].reverse())).toBe(tableOfProofs(RUN, MUTANTS))
   })
 })

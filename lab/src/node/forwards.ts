@@ -12,7 +12,8 @@ export interface Target {
   readonly port: number
 }
 
-const resolver = new Resolver({ timeout: 1000, tries: 1 })
+/** A datagram may be lost, and its question is asked again, as a pod's resolver does. */
+const resolver = new Resolver({ timeout: 1000, tries: 4 })
 resolver.setServers([NETWORK.dns])
 
 export function forward(listening: Server, { host, port }: Target): void {

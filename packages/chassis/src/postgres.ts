@@ -289,6 +289,8 @@ export async function migrate(
   const { Kysely, PostgresDialect, sql } = await import('kysely')
   const { Migrator } = await import('kysely/migration')
   const pool = new pg.Pool({ ...connection(config), max: 1 })
+  // Without a listener the error of an idle connection ends the process; the next query tells.
+  pool.on('error', () => undefined)
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
   try {
     const until = performance.now() + MIGRATE_WAITS_MS

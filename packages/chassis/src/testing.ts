@@ -57,9 +57,13 @@ export async function createTestDatabase(
     migrations,
     () => undefined,
   )
-  const admin = new pg.Pool({ connectionString: `${base}/${name}`, max: 4 })
-  // `drop` may cut a connection that is just closing; unheard, its error would end the run.
-  admin.on('error', () => undefined)
+  function connect(connectionString: string, max: number): pg.Pool {
+    const pool = new pg.Pool({ connectionString, max })
+    // `drop` may cut a connection that is just closing; unheard, its error would end the run.
+    pool.on('error', () => undefined)
+    return pool
+  }
+  const admin = connect(`${base}/${name}`, 4)
 
   async function drop(): Promise<void> {
     await admin.end()
@@ -77,7 +81,7 @@ export async function createTestDatabase(
     asService(connections) {
       const own = new URL(url(role))
       own.password = TEST_PASSWORD
-      return new pg.Pool({ connectionString: own.href, max: connections })
+      return connect(own.href, connections)
     },
     drop,
   }
