@@ -10,7 +10,7 @@ import { untilRolledOut } from './pods.ts'
 
 const NAME = 'order-service-canary'
 const DEPLOYMENTS = `/apis/apps/v1/namespaces/${OM}/deployments`
-const ROUTES = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/${NAME}`
+export const ROUTES = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/${NAME}`
 export const STABLE = clusterOf('order-service', 8080, OM, 'stable')
 export const CANARY = clusterOf('order-service', 8080, OM, 'canary')
 
