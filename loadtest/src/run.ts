@@ -135,23 +135,21 @@ async function runOn(options: RunOptions): Promise<Judged> {
   async function liveThrough(fault: Fault, from: number): Promise<Run['window']> {
     await until(from + profile.fault.from * 1000, signal)
     say(`fault: ${fault.what}`)
-    const begins = Date.now()
     const beginning = fault.begin(needMesh())
-    if (fault.end === undefined) {
-      const auditing = auditNow()
-      // Heard of below; where PostgreSQL is away nobody can look before it is back.
-      auditing.catch(() => undefined)
-      await beginning
-      const to = Date.now()
-      await auditing.catch(auditNow)
-      return { from: begins, to, what: fault.what }
+    if (fault.end !== undefined) await beginning
+    const begun = Date.now()
+    const auditing = auditNow()
+    // Awaited below.
+    auditing.catch(() => undefined)
+    if (fault.end === undefined) await beginning
+    else {
+      await until(from + profile.fault.to * 1000, signal)
+      await fault.end(needMesh())
     }
-    await beginning
-    const there = Date.now()
-    await auditNow()
-    await until(from + profile.fault.to * 1000, signal)
-    await fault.end(needMesh())
-    return { from: there, to: Date.now(), what: fault.what }
+    const to = Date.now()
+    // While PostgreSQL or the card processor is away nobody can look: then as soon as it is back, under load.
+    await auditing.catch(auditNow)
+    return { from: begun, to, what: fault.what }
   }
 
   try {

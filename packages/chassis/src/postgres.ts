@@ -48,6 +48,11 @@ const SCHEMA = 'oms'
 /** 250 ms: a caller that waits longer for a connection is better told to come again. */
 const ACQUIRE_TIMEOUT_MS = 250
 /**
+ * 5 s, far more than a caller waits: a connection that is given up before it is made is begun anew for the next caller, and
+ * where processors are short, as after a fault, none would ever be made.
+ */
+const CONNECT_TIMEOUT_MS = 5000
+/**
  * 5 s, longer than any limit of the server's: an answer that is still missing is on a connection whose other end is
  * gone, and would hold its request for a quarter of an hour.
  */
@@ -63,7 +68,7 @@ export function createPostgres(
     max: config.POOL_SIZE,
     // Kept open: a burst after a quiet time must not wait for connections to be made.
     min: config.POOL_SIZE,
-    connectionTimeoutMillis: ACQUIRE_TIMEOUT_MS,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: HALF_OPEN_AFTER_MS,
     application_name: server.chassis.serviceName,
     pipeline: true,
@@ -119,7 +124,7 @@ async function query<Row>(
   statement: Statement,
   values: readonly unknown[],
 ): Promise<readonly Row[]> {
-  const client = await pool.connect()
+  const client = await acquire(pool)
   let broken = false
   // The query's own rejection tells the same; without a listener the event would end the process.
   const onError = (): void => {
@@ -138,6 +143,30 @@ async function query<Row>(
   }
 }
 
+class NoConnectionInTime extends Error {}
+
+/** One that comes too late for its caller is the next one's. */
+function acquire(pool: pg.Pool): Promise<pg.PoolClient> {
+  if (pool.idleCount > pool.waitingCount) return pool.connect()
+  return new Promise((resolve, reject) => {
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      reject(new NoConnectionInTime(`No connection within ${ACQUIRE_TIMEOUT_MS} ms`))
+    }, ACQUIRE_TIMEOUT_MS)
+    function give(client: pg.PoolClient): void {
+      clearTimeout(timer)
+      if (isLate) client.release()
+      else resolve(client)
+    }
+    function fail(error: unknown): void {
+      clearTimeout(timer)
+      reject(error)
+    }
+    pool.connect().then(give, fail)
+  })
+}
+
 function connection(config: DatabaseConfig): pg.ClientConfig {
   const password = readSecret(config.DATABASE_PASSWORD_FILE)
   const url = new URL(config.DATABASE_URL)
@@ -148,9 +177,9 @@ function connection(config: DatabaseConfig): pg.ClientConfig {
 /** lock_not_available, query_canceled (a server-side time limit), deadlock_detected */
 const BUSY = new Set(['55P03', '57014', '40P01'])
 
-/** What the driver says, without a code, of a connection that did not come about or broke. */
+/** What the driver and `acquire` say, without a code, of a connection that did not come about or broke. */
 const CONNECTION_LOST =
-  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered a connection error|was closed)|Cannot use a pool after)/
+  /^(No connection within|Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered a connection error|was closed)|Cannot use a pool after)/
 
 function translate(error: unknown, { name }: Statement, everyConnectionBusy: boolean): unknown {
   const { code, message = '' } = error as { code?: string; message?: string }
@@ -160,7 +189,7 @@ function translate(error: unknown, { name }: Statement, everyConnectionBusy: boo
       {},
       { cause: error },
     )
-  if (message === 'timeout exceeded when trying to connect' && everyConnectionBusy)
+  if (error instanceof NoConnectionInTime && everyConnectionBusy)
     return new Overloaded(
       'Every database connection is busy; try again after a second.',
       {},
@@ -205,22 +234,12 @@ async function refuseUnsafe(server: Server, pool: pg.Pool): Promise<void> {
 }
 
 /**
- * How often a connection that does not come within 250 ms is tried at boot: for 10 s in all. Where the machine is short of
- * processors, as in a rollout, a pod that took requests earlier would refuse those that first need a connection.
+ * Makes the connections before the first burst needs them: where the machine is short of processors, as in a rollout, a
+ * pod that took requests earlier would refuse them. Those that cannot be had are made when they are needed.
  */
-const WARM_UP_TRIES = 40
-
-/** Makes the connections before the first burst needs them. Those that cannot be had are made when they are needed. */
 async function warmUp(pool: pg.Pool, connections: number): Promise<void> {
-  async function connect(): Promise<pg.PoolClient | undefined> {
-    for (let i = 0; i < WARM_UP_TRIES; i++) {
-      const client = await pool.connect().catch(() => undefined)
-      if (client !== undefined) return client
-    }
-    return undefined
-  }
-  const made = await Promise.all(Array.from({ length: connections }, connect))
-  for (const client of made) client?.release()
+  const made = await Promise.allSettled(Array.from({ length: connections }, () => pool.connect()))
+  for (const each of made) if (each.status === 'fulfilled') each.value.release()
 }
 
 /** Waits, not ready, until the schema is at least this program's. One release back runs beside it. */

@@ -260,6 +260,37 @@ describe('what became of a try', () => {
     await new Promise((resolve) => wire.close(resolve))
   })
 
+  test('is 503 where a connection takes longer than a caller waits, and the next caller has it', async () => {
+    const target = new URL(database.config.DATABASE_URL)
+    const sockets: Socket[] = []
+    const slow = createTcpServer((near) => {
+      sockets.push(near.on('error', () => undefined))
+      setTimeout(() => {
+        const far = connect(Number(target.port), target.hostname)
+        sockets.push(far.on('error', () => undefined))
+        near.pipe(far).pipe(near)
+      }, 600)
+    })
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
+    const through = new URL(target)
+    through.port = String((slow.address() as { port: number }).port)
+    const own = await startService((server) => {
+      postgresOf = createPostgres(
+        server,
+        { ...database.config, DATABASE_URL: through.href, POOL_SIZE: 1 },
+        {},
+      )
+    })
+    const one = () => postgresOf.call({ name: 'one', text: 'SELECT 1 AS n' }, [])
+    await expect(one()).rejects.toBeInstanceOf(Unavailable)
+    expect(await eventually('the next', () => one().catch(() => undefined))).toEqual([{ n: 1 }])
+    // One way in and one out: it was made once.
+    expect(sockets).toHaveLength(2)
+    await own.stop()
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => slow.close(resolve))
+  })
+
   test('is not known, 503, where the database cannot be reached', async () => {
     const port = await freePort()
     const far = await startService((server) => {
