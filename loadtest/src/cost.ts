@@ -1,5 +1,6 @@
 /** `pnpm loadtest:cost`: what an order costs with the mesh and without it, and what tracing adds, in one run. */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -95,8 +96,10 @@ async function cost(): Promise<void> {
   } finally {
     await leave()
   }
-  const text = table(seen)
-  console.info(`\n${text}`)
+  const text = `${table(seen)}\n\n${new Date().toISOString().slice(0, 10)}: ${cpus().length} cores (${cpus()[0]?.model.trim()}), ${rounds} rounds in turn.`
+  console.info(
+    `\n${text}\n\nThese orders were charged by no card processor, and an audit of this lab will say so. A new one: pnpm lab down; pnpm lab up`,
+  )
   if (values.write) writeFileSync(DOCUMENT, withPart(readFileSync(DOCUMENT, 'utf8'), 'mesh', text))
 }
 
