@@ -2,11 +2,12 @@
  * The floor: the statements of an order, T1 R1 P T2, by the same roles on the same databases, with nothing around
  * them. No HTTP between services, no validation, no deadline; who crashes here loses nothing but repeats nothing.
  */
+import { openPool } from '@oms/chassis/pool'
 import { functionCall } from '@oms/chassis/postgres'
 import { fingerprintOf } from '@oms/contracts/identity'
 import type { Service } from '@oms/e2e/system'
 import { chargeKey, merchantReference } from '@oms/payment/src/domain/payment.ts'
-import pg from 'pg'
+import type pg from 'pg'
 import { Pool } from 'undici'
 import type { OrderRequest } from './load.ts'
 
@@ -36,12 +37,8 @@ interface Result {
 }
 
 export function createFloor({ databaseUrl, processorUrl }: FloorOptions): Floor {
-  function connect(service: Service): pg.Pool {
-    const pool = new pg.Pool({ connectionString: databaseUrl(service), max: 10, min: 10 })
-    // Without a listener the error of an idle connection, or of one that is just closing, ends the process.
-    pool.on('error', () => undefined)
-    return pool
-  }
+  const connect = (service: Service): pg.Pool =>
+    openPool({ connectionString: databaseUrl(service), max: 10, min: 10 })
   const pools = {
     order: connect('order'),
     inventory: connect('inventory'),

@@ -1,5 +1,6 @@
 /** A unit of work as the textbooks draw it: BEGIN, statements one by one, COMMIT, on one connection. */
-import pg from 'pg'
+import { openPool } from '@oms/chassis/pool'
+import type pg from 'pg'
 
 /** A prepared statement, by name; the same luck as ours has. */
 export interface Statement {
@@ -11,10 +12,7 @@ export type Query = <Row>(statement: Statement, values: readonly unknown[]) => P
 
 /** 10 connections, kept open, pipelining allowed, as ours. */
 export function createPool(connectionString: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString, max: 10, min: 10, pipeline: true } as pg.PoolConfig)
-  // Without a listener the error of an idle connection ends the process.
-  pool.on('error', () => undefined)
-  return pool
+  return openPool({ connectionString, max: 10, min: 10, pipeline: true } as pg.PoolConfig)
 }
 
 /** Commits what `work` did, or nothing of it. */

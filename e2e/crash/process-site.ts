@@ -1,8 +1,10 @@
 /** A system of real processes on a PostgreSQL of the caller's, whose services die at fault points. */
+
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { openPool } from '@oms/chassis/pool'
 import pg from 'pg'
 import { createClient, recordingFlags } from '../system/client.ts'
 import { createSystem, freePorts, SERVICES, type Service } from '../system/system.ts'
@@ -63,12 +65,8 @@ export async function createProcessSite({
   })
   const { programs, urls } = system
 
-  function connect(service: Service): pg.Pool {
-    const pool = new pg.Pool({ connectionString: superuserUrl(databaseOf(service)), max: 1 })
-    // The databases are dropped under connections that are just closing.
-    pool.on('error', () => undefined)
-    return pool
-  }
+  const connect = (service: Service): pg.Pool =>
+    openPool({ connectionString: superuserUrl(databaseOf(service)), max: 1 })
   const databases = {
     order: connect('order'),
     payment: connect('payment'),

@@ -2,6 +2,7 @@
  * The three services and the card processor in this process, on databases of their own, with weather between them.
  * Their loops do not run and no lease ends by itself: time passes where the caller says so.
  */
+
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,6 +11,7 @@ import { audit, type Row } from '@oms/audit/audit'
 import { installHistory } from '@oms/audit/history'
 import { parseConfig } from '@oms/chassis/config'
 import { stopOnce } from '@oms/chassis/lifecycle'
+import { openPool } from '@oms/chassis/pool'
 import { migrate } from '@oms/chassis/postgres'
 import { provisionDatabase } from '@oms/chassis/provision'
 import { migrations as inventoryMigrations } from '@oms/inventory/migrations/migrations.ts'
@@ -111,13 +113,11 @@ export async function createWorld({
     })
     const owner = configOf(service, `${role}_owner`)
     await migrate({ ...owner, POOL_SIZE: 1 } as never, MIGRATIONS[service], () => undefined)
-    const pool = new pg.Pool({ connectionString: superuserUrl(databaseOf(service)), max: 2 })
+    const pool = openPool({ connectionString: superuserUrl(databaseOf(service)), max: 2 })
     for (const limit of ['statement_timeout', 'lock_timeout', 'transaction_timeout'])
       await pool.query(
         `ALTER ROLE ${role} IN DATABASE ${databaseOf(service)} SET ${limit} = '${PATIENT_TIMEOUT}'`,
       )
-    // The databases are dropped under connections that are just closing.
-    pool.on('error', () => undefined)
     return pool
   }
 

@@ -1,6 +1,6 @@
 /** What others of the cluster keep, where it has them: the network, Argo CD. */
 import { until } from './cluster/api.ts'
-import { ROUTES, withCanary } from './cluster/canary.ts'
+import { GATEWAY_ROUTES, withCanary } from './cluster/canary.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { EXTERNAL, NO_CHAIN, OM, SERVICES } from './cluster/names.ts'
 import { podsOf } from './cluster/pods.ts'
@@ -46,7 +46,7 @@ proof(
   async (mesh, saw) => {
     await withCanary(mesh)
     const weighted = await weightedOf(mesh)
-    await mesh.changes.patch(ROUTES, [
+    await mesh.changes.patch(GATEWAY_ROUTES, [
       { op: 'replace', path: `${weighted.path}/0/weight`, value: 90 },
       { op: 'replace', path: `${weighted.path}/1/weight`, value: 10 },
     ])
@@ -65,7 +65,7 @@ proof(
 
 /** Where the route with weights stands, and what they are. */
 async function weightedOf(mesh: Mesh) {
-  const routes = await mesh.api.read(ROUTES)
+  const routes = await mesh.api.read(GATEWAY_ROUTES)
   const all: readonly { readonly name: string; readonly route: readonly { weight: number }[] }[] =
     routes?.['spec'].http ?? []
   const at = all.findIndex(({ name }) => name === 'weighted')

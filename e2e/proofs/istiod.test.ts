@@ -31,7 +31,7 @@ proof(
     // Told to end, as by a rollout or a drain: of one that falls silent the network alone can tell, in its own time.
     await mesh.api.remove(`/api/v1/namespaces/${SYSTEM}/pods/${victim}`)
     const startedAt = performance.now()
-    // One that dies may still have told of the change.
+    // One that goes may still have told of the change.
     await until('another istiod', 30_000, async () => {
       const found = await mesh.istiod.serving(caller.name)
       return found === victim ? undefined : found

@@ -3,6 +3,7 @@ import { markdownTable } from '@oms/report/markdown'
 import type { MutantResult, ProofRun } from './result.ts'
 
 const COLUMNS = ['Promise', 'Proof', 'Fields', 'Witnesses', 'Mutants'] as const
+
 /** Of a run without red proofs: those have not heard all of their witnesses. As biome formats it. */
 export function tableOfProofs(run: ProofRun, mutants: readonly MutantResult[] = []): string {
   const rows = [...run.proofs]

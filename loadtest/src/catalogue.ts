@@ -1,5 +1,5 @@
 /** Every scenario: what arrives, what breaks, what must be seen, and what would be seen without a protection. */
-import { addRoutes, withCanary } from '@oms/proofs/cluster/canary'
+import { addRoutes, GATEWAY_ROUTES, withCanary } from '@oms/proofs/cluster/canary'
 import { binomialBounds } from '@oms/proofs/cluster/measure'
 import type { Mesh } from '@oms/proofs/cluster/mesh'
 import { OM, PAYMENT_ROUTES, SYSTEM } from '@oms/proofs/cluster/names'
@@ -8,7 +8,6 @@ import { quickInserts, slowInserts, stockThatEnds, stockWithoutEnd } from './dat
 import {
   applications,
   cardProcessorAway,
-  GATEWAY_ROUTES,
   INVENTORY_RETRIES,
   inTurn,
   istiodRestarts,

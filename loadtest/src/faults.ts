@@ -26,7 +26,6 @@ export const INVENTORY_RETRIES = istioPath(
   'virtualservices',
   'inventory-service-retry',
 )
-export const GATEWAY_ROUTES = istioPath('networking', 'virtualservices', 'order-service-canary')
 export const PAYMENT_LIMITS = istioPath(
   'networking',
   'destinationrules',

@@ -126,10 +126,11 @@ async function runOn(options: RunOptions): Promise<Judged> {
     () => 'over' as const,
   )
   const audits: Run['audits'][number][] = []
-  async function auditNow(): Promise<void> {
+  async function audit(when: 'during' | 'after', settleSeconds?: number): Promise<void> {
     record(recordings, orders)
-    const { checked, broken } = await target.audit({ recordings })
-    audits.push({ when: 'during', checked, broken: broken.filter(isOfThisRun) })
+    const settling = settleSeconds === undefined ? {} : { settleSeconds }
+    const { checked, broken } = await target.audit({ recordings, ...settling })
+    audits.push({ when, checked, broken: broken.filter(isOfThisRun) })
   }
 
   async function liveThrough(fault: Fault, from: number): Promise<Run['window']> {
@@ -138,7 +139,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
     const beginning = fault.begin(needMesh())
     if (fault.end !== undefined) await beginning
     const begun = Date.now()
-    const auditing = auditNow()
+    const auditing = audit('during')
     // Awaited below.
     auditing.catch(() => undefined)
     if (fault.end === undefined) await beginning
@@ -148,7 +149,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
     }
     const to = Date.now()
     // While PostgreSQL or the card processor is away nobody can look: then as soon as it is back, under load.
-    await auditing.catch(auditNow)
+    await auditing.catch(() => audit('during'))
     return { from: begun, to, what: fault.what }
   }
 
@@ -164,13 +165,8 @@ async function runOn(options: RunOptions): Promise<Judged> {
     if (summary === undefined)
       throw new LoadtestError(`k6 ended without a summary:\n${noise.slice(-8).join('\n')}`)
     await observer?.stop()
-    record(recordings, orders)
     say(`${orders.length} orders; the audit waits until all have ended`)
-    const { checked, broken } = await target.audit({
-      recordings,
-      settleSeconds: FINAL_WITHIN_SECONDS,
-    })
-    audits.push({ when: 'after', checked, broken: broken.filter(isOfThisRun) })
+    await audit('after', FINAL_WITHIN_SECONDS)
     const seen: Run = {
       scenario: scenario.name,
       line: scenario.line,

@@ -10,7 +10,7 @@ import { untilRolledOut } from './pods.ts'
 
 const NAME = 'order-service-canary'
 const DEPLOYMENTS = `/apis/apps/v1/namespaces/${OM}/deployments`
-export const ROUTES = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/${NAME}`
+export const GATEWAY_ROUTES = `/apis/networking.istio.io/v1/namespaces/${OM}/virtualservices/${NAME}`
 export const STABLE = clusterOf('order-service', 8080, OM, 'stable')
 export const CANARY = clusterOf('order-service', 8080, OM, 'canary')
 
@@ -38,7 +38,7 @@ export async function withoutCanary(mesh: Mesh): Promise<void> {
 export async function addRoutes(mesh: Mesh): Promise<void> {
   const file = join(ROOT, 'k8s/components/canary/routes/routes.yaml')
   const operations = parse(readFileSync(file, 'utf8'))
-  await mesh.istiod.pushed(() => mesh.changes.patch(ROUTES, operations))
+  await mesh.istiod.pushed(() => mesh.changes.patch(GATEWAY_ROUTES, operations))
 }
 
 /** The manifest's, with the image and the environment of the stable one. */

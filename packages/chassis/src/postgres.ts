@@ -4,8 +4,9 @@
  */
 import { Busy, Overloaded, Unavailable } from '@oms/problem/http-problems'
 import type { Migration } from 'kysely/migration'
-import pg from 'pg'
+import type pg from 'pg'
 import { ConfigError, readSecret } from './config.ts'
+import { openPool } from './pool.ts'
 import type { Server } from './server.ts'
 import { clientSpan } from './telemetry.ts'
 
@@ -63,7 +64,7 @@ export function createPostgres(
   config: DatabaseConfig,
   migrations: Readonly<Record<string, Migration>>,
 ): Postgres {
-  const pool = new pg.Pool({
+  const options = {
     ...connection(config),
     max: config.POOL_SIZE,
     // Kept open: a burst after a quiet time must not wait for connections to be made.
@@ -72,9 +73,8 @@ export function createPostgres(
     query_timeout: HALF_OPEN_AFTER_MS,
     application_name: server.chassis.serviceName,
     pipeline: true,
-  } as pg.PoolConfig)
-  // Without a listener the error of an idle connection ends the process.
-  pool.on('error', (error) => server.log.warn({ err: error }, 'idle connection lost'))
+  } as pg.PoolConfig
+  const pool = openPool(options, (error) => server.log.warn({ err: error }, 'idle connection lost'))
   const connected = new Set<pg.PoolClient>()
   pool.on('connect', (client) => void connected.add(client))
   pool.on('remove', (client) => void connected.delete(client))
@@ -154,16 +154,10 @@ function acquire(pool: pg.Pool): Promise<pg.PoolClient> {
       isLate = true
       reject(new NoConnectionInTime(`No connection within ${ACQUIRE_TIMEOUT_MS} ms`))
     }, ACQUIRE_TIMEOUT_MS)
-    function give(client: pg.PoolClient): void {
-      clearTimeout(timer)
-      if (isLate) client.release()
-      else resolve(client)
-    }
-    function fail(error: unknown): void {
-      clearTimeout(timer)
-      reject(error)
-    }
-    pool.connect().then(give, fail)
+    pool
+      .connect()
+      .finally(() => clearTimeout(timer))
+      .then((client) => (isLate ? client.release() : resolve(client)), reject)
   })
 }
 
@@ -307,9 +301,7 @@ export async function migrate(
   // Here, for a program that serves does not need it.
   const { Kysely, PostgresDialect, sql } = await import('kysely')
   const { Migrator } = await import('kysely/migration')
-  const pool = new pg.Pool({ ...connection(config), max: 1 })
-  // Without a listener the error of an idle connection ends the process; the next query tells.
-  pool.on('error', () => undefined)
+  const pool = openPool({ ...connection(config), max: 1 })
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
   try {
     const until = performance.now() + MIGRATE_WAITS_MS

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import type { Migration } from 'kysely/migration'
 import pg from 'pg'
 import { inject } from 'vitest'
+import { openPool } from './pool.ts'
 import { migrate } from './postgres.ts'
 import { provisionDatabase } from './provision.ts'
 import './testing-context.ts'
@@ -57,13 +58,7 @@ export async function createTestDatabase(
     migrations,
     () => undefined,
   )
-  function connect(connectionString: string, max: number): pg.Pool {
-    const pool = new pg.Pool({ connectionString, max })
-    // `drop` may cut a connection that is just closing; unheard, its error would end the run.
-    pool.on('error', () => undefined)
-    return pool
-  }
-  const admin = connect(`${base}/${name}`, 4)
+  const admin = openPool({ connectionString: `${base}/${name}`, max: 4 })
 
   async function drop(): Promise<void> {
     await admin.end()
@@ -81,7 +76,7 @@ export async function createTestDatabase(
     asService(connections) {
       const own = new URL(url(role))
       own.password = TEST_PASSWORD
-      return connect(own.href, connections)
+      return openPool({ connectionString: own.href, max: connections })
     },
     drop,
   }

@@ -1,5 +1,10 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer as createTcpServer, type Socket } from 'node:net'
+import {
+  connect,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Busy, Overloaded, Unavailable } from '@oms/problem/http-problems'
@@ -122,6 +127,20 @@ describe('a statement', () => {
   })
 })
 
+/** A service, `postgresOf` its database, whose one connection comes by this server. */
+async function behind(wire: TcpServer): Promise<TestService> {
+  await new Promise<void>((resolve) => wire.listen(0, '127.0.0.1', resolve))
+  const through = new URL(database.config.DATABASE_URL)
+  through.port = String((wire.address() as { port: number }).port)
+  return startService((server) => {
+    postgresOf = createPostgres(
+      server,
+      { ...database.config, DATABASE_URL: through.href, POOL_SIZE: 1 },
+      {},
+    )
+  })
+}
+
 describe('what became of a try', () => {
   test('is not known where the lock did not come free: 409 busy, on a connection that lives on', async () => {
     const holder = await database.admin.connect()
@@ -228,16 +247,7 @@ describe('what became of a try', () => {
       near.pipe(far).pipe(near)
       pairs.push({ near, far })
     })
-    await new Promise<void>((resolve) => wire.listen(0, '127.0.0.1', resolve))
-    const through = new URL(target)
-    through.port = String((wire.address() as { port: number }).port)
-    const own = await startService((server) => {
-      postgresOf = createPostgres(
-        server,
-        { ...database.config, DATABASE_URL: through.href, POOL_SIZE: 1 },
-        {},
-      )
-    })
+    const own = await behind(wire)
     const one = () => postgresOf.call({ name: 'one', text: 'SELECT 1 AS n' }, [])
     await eventually('a connection', () => one().catch(() => undefined))
     const { near, far } = pairs.at(-1) as { near: Socket; far: Socket }
@@ -271,16 +281,7 @@ describe('what became of a try', () => {
         near.pipe(far).pipe(near)
       }, 600)
     })
-    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
-    const through = new URL(target)
-    through.port = String((slow.address() as { port: number }).port)
-    const own = await startService((server) => {
-      postgresOf = createPostgres(
-        server,
-        { ...database.config, DATABASE_URL: through.href, POOL_SIZE: 1 },
-        {},
-      )
-    })
+    const own = await behind(slow)
     const one = () => postgresOf.call({ name: 'one', text: 'SELECT 1 AS n' }, [])
     await expect(one()).rejects.toBeInstanceOf(Unavailable)
     expect(await eventually('the next', () => one().catch(() => undefined))).toEqual([{ n: 1 }])

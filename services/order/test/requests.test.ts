@@ -158,6 +158,11 @@ describe('the body of POST /api/v1/orders', () => {
   })
 })
 
+/** What is random or a time in a log line may have any digits. */
+const CHANCE = ['time', 'duration_ms', 'trace_id', 'span_id']
+const withoutChance = (name: string, value: unknown): unknown =>
+  CHANCE.includes(name) ? undefined : value
+
 describe('a card number', () => {
   test.each<[string, object, Record<string, string>]>([
     ['in a text', { ...ORDER, note: `card ${PAN}` }, {}],
@@ -169,9 +174,8 @@ describe('a card number', () => {
     const before = await scene.orders()
     const answer = await scene.place(randomUUID(), { body, headers })
     await refused(answer, 400, 'pan-rejected', before)
-    // Four digits alone a trace id may have, too.
-    expect(answer.body).not.toMatch(/4111 ?1111/)
-    expect(JSON.stringify(scene.logs)).not.toMatch(/4111 ?1111/)
+    expect(answer.body).not.toContain('4111')
+    expect(JSON.stringify(scene.logs, withoutChance)).not.toContain('4111')
   })
 
   test('that a SKU happens to look like is none', async () => {
