@@ -1,6 +1,6 @@
 /** `pnpm e2e`: every promise of the mesh, shown on a cluster, with what two witnesses saw. */
 import { parseArgs } from 'node:util'
-import { startVitest, type Vitest } from 'vitest/node'
+import { BaseSequencer, startVitest, type TestSpecification, type Vitest } from 'vitest/node'
 import type { Api } from './cluster/api.ts'
 import { runAudit } from './cluster/audit.ts'
 import { detectCapabilities } from './cluster/capabilities.ts'
@@ -22,6 +22,13 @@ function options() {
   })
 }
 
+/** By name: what a proof finds must not hang on how long others took the last time. */
+class ByName extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return files.toSorted((a, b) => a.moduleId.localeCompare(b.moduleId))
+  }
+}
+
 async function main(): Promise<void> {
   const { values, positionals } = options()
   if (values.help) return console.info(USAGE)
@@ -36,6 +43,7 @@ async function main(): Promise<void> {
   session = run
   vitest = await startVitest('test', [], {
     project: ['proofs'],
+    sequence: { sequencer: ByName },
     run: true,
     watch: false,
     reporters: [createReporter({ onEnd: (finished) => conclude(run, finished, positionals) })],

@@ -27,12 +27,13 @@ proof(
   async (mesh, saw) => {
     const { ip, envoy } = await mesh.onePod('payment-service')
     const { status, text } = await scrape(mesh, ip)
+    // Both are there before a first request.
     const has = (name: string): boolean => new RegExp(`^${name}`, 'm').test(text)
     saw('prometheus', 'the answer of 15020', status, 200)
     saw(
       'prometheus',
       'the application’s metrics, the proxy’s',
-      [has('http_server_request_duration_seconds_count'), has('envoy_cluster_upstream_rq')],
+      [has('limiter_in_flight'), has('envoy_cluster_upstream_rq')],
       [true, true],
     )
     const outside = await mesh.probe({ namespace: EXTERNAL, injected: false })

@@ -21,7 +21,7 @@ type Count = (typeof STATS)[keyof typeof STATS]
 export type Counts = Readonly<Record<Callee, Readonly<Record<Count, number>>>>
 
 export interface Sample {
-  /** Milliseconds since 1970. */
+  /** When the look began: milliseconds since 1970. */
   readonly at: number
   /** Since the run began, summed over all proxies that were there. */
   readonly counts: Counts
@@ -99,6 +99,7 @@ export async function observe(mesh: Mesh): Promise<Observer> {
   const samples: Sample[] = []
 
   async function look(isFirst: boolean): Promise<void> {
+    const at = Date.now()
     await Promise.all(
       (await callersOf(mesh)).map(async (envoy) => {
         // One that has just died has said all it will.
@@ -115,7 +116,7 @@ export async function observe(mesh: Mesh): Promise<Observer> {
       (sum, [pod, now]) => plus(sum, plus(now, first.get(pod) ?? emptyCounts(), -1)),
       emptyCounts(),
     )
-    samples.push({ at: Date.now(), counts })
+    samples.push({ at, counts })
   }
 
   await look(true)
@@ -133,18 +134,31 @@ export async function observe(mesh: Mesh): Promise<Observer> {
   }
 }
 
-/** What was counted between two moments. */
-export function countedIn(samples: readonly Sample[], from: number, to: number): Counts {
+/** What was counted between two moments, from the last look before to the first after. */
+export function countedAround(samples: readonly Sample[], from: number, to: number): Counts {
   const before = samples.findLast(({ at }) => at <= from) ?? samples[0]
-  const after = samples.find(({ at }) => at >= to) ?? samples.at(-1)
-  if (before === undefined || after === undefined) return emptyCounts()
+  return difference(before, samples.find(({ at }) => at >= to) ?? samples.at(-1))
+}
+
+/** From the first look after the one moment to the last before the other: nothing of what came before or after. */
+export function countedWithin(samples: readonly Sample[], from: number, to: number): Counts {
+  return difference(
+    samples.find(({ at }) => at >= from),
+    samples.findLast(({ at }) => at <= to),
+  )
+}
+
+function difference(before: Sample | undefined, after: Sample | undefined): Counts {
+  if (before === undefined || after === undefined || after.at < before.at) return emptyCounts()
   return plus(after.counts, before.counts, -1)
 }
 
+/** NaN: the tries of no request. */
 export function signalOf(counts: Counts, signal: Signal): number {
   const [callee, name] = signal.split('.') as [Callee, string]
   const { tries, retries, ...others } = counts[callee]
-  if (name === 'tries_per_request') return tries === 0 ? 0 : tries / Math.max(1, tries - retries)
+  if (name === 'tries_per_request')
+    return tries === 0 ? Number.NaN : tries / Math.max(1, tries - retries)
   if (name === 'retries') return retries
   return others[name as keyof typeof others]
 }

@@ -30,8 +30,13 @@ export interface Run {
   /** Milliseconds since 1970: of the first arrival and the last. */
   readonly from: number
   readonly to: number
-  /** When the fault was there; the whole run where there is none. */
-  readonly window: { readonly from: number; readonly to: number; readonly what?: string }
+  /** When the fault was there, the whole run where there is none: all of it until `ending`, all gone from `to` on. */
+  readonly window: {
+    readonly from: number
+    readonly ending: number
+    readonly to: number
+    readonly what?: string
+  }
   readonly orders: readonly OrderTold[]
   readonly samples: readonly Sample[]
   readonly summary: SummaryTold
@@ -142,15 +147,18 @@ async function runOn(options: RunOptions): Promise<Judged> {
     const auditing = audit('during')
     // Awaited below.
     auditing.catch(() => undefined)
+    let ending: number | undefined
     if (fault.end === undefined) await beginning
     else {
       await until(from + profile.fault.to * 1000, signal)
+      ending = Date.now()
       await fault.end(needMesh())
     }
     const to = Date.now()
+    ending ??= to
     // While PostgreSQL or the card processor is away nobody can look: then as soon as it is back, under load.
     await auditing.catch(() => audit('during'))
-    return { from: begun, to, what: fault.what }
+    return { from: begun, ending, to, what: fault.what }
   }
 
   try {
@@ -158,7 +166,7 @@ async function runOn(options: RunOptions): Promise<Judged> {
     if (from === 'over') throw new LoadtestError(`k6 did not start:\n${noise.slice(-8).join('\n')}`)
     say('orders arrive')
     const to = from + secondsOf(profile) * 1000
-    const window = fault === undefined ? { from, to } : await liveThrough(fault, from)
+    const window = fault === undefined ? { from, ending: to, to } : await liveThrough(fault, from)
     if (fault !== undefined) say('the fault is over')
     await k6.ended
     signal.throwIfAborted()

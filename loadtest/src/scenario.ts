@@ -8,7 +8,7 @@ import type { Target } from './target.ts'
 /** On a cluster; what it changes is taken back by the journal of changes. */
 export type Action = (mesh: Mesh) => Promise<void>
 
-/** Of what a proxy counts: within the fault's window, or in the whole run where there is none. */
+/** Of what a proxy counts while the fault is there, or in the whole run where there is none. */
 export interface Band {
   readonly min?: number
   readonly max?: number

@@ -47,7 +47,7 @@ function runWith(more: Partial<Run> = {}): Run {
     profile: PROFILES.average,
     from: FROM,
     to: FROM + 55_000,
-    window: { from: FROM + 8000, to: FROM + 33_000, what: 'a fault' },
+    window: { from: FROM + 8000, ending: FROM + 30_000, to: FROM + 33_000, what: 'a fault' },
     samples: [],
     said: [],
     summary: {
@@ -96,8 +96,8 @@ describe('is red where', () => {
     const of = 'cluster.outbound|8080||payment-service.order-management.svc.cluster.local;'
     const counts = countsIn(`${of}.upstream_rq_total: 30\n${of}.upstream_rq_retry: ${retries}`)
     const samples = [
-      { at: FROM, counts: emptyCounts() },
-      { at: FROM + 40_000, counts },
+      { at: FROM + 9000, counts: emptyCounts() },
+      { at: FROM + 29_000, counts },
     ]
     expect(red({ samples })).toEqual(expected)
   })

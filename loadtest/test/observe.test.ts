@@ -1,6 +1,13 @@
 /** What is read of Envoy's statistics. */
 import { describe, expect, test } from 'vitest'
-import { countedIn, countsIn, emptyCounts, plus, signalOf } from '../src/observe.ts'
+import {
+  countedAround,
+  countedWithin,
+  countsIn,
+  emptyCounts,
+  plus,
+  signalOf,
+} from '../src/observe.ts'
 
 const PAYMENT = 'cluster.outbound|8080||payment-service.order-management.svc.cluster.local;'
 const STABLE = 'cluster.outbound|8080|stable|order-service.order-management.svc.cluster.local;'
@@ -34,11 +41,11 @@ describe('counts of a proxy', () => {
 
   test('tell tries for each request', () => {
     expect(signalOf(countsIn(text), 'payment.tries_per_request')).toBe(1.5)
-    expect(signalOf(emptyCounts(), 'payment.tries_per_request')).toBe(0)
+    expect(signalOf(emptyCounts(), 'payment.tries_per_request')).toBeNaN()
   })
 })
 
-test('a window counts from the last look before it to the first after it', () => {
+describe('a window', () => {
   const [one, two] = [countsIn(text), plus(countsIn(text), countsIn(text))]
   const samples = [
     { at: 1000, counts: emptyCounts() },
@@ -46,6 +53,14 @@ test('a window counts from the last look before it to the first after it', () =>
     { at: 3000, counts: two },
     { at: 4000, counts: plus(two, one) },
   ]
-  expect(countedIn(samples, 2500, 2900).payment.tries).toBe(30)
-  expect(countedIn(samples, 0, 9000).payment.tries).toBe(90)
+  test('counts from the last look before it to the first after it', () => {
+    expect(countedAround(samples, 2500, 2900).payment.tries).toBe(30)
+    expect(countedAround(samples, 0, 9000).payment.tries).toBe(90)
+  })
+
+  test('within counts from the first look in it to the last', () => {
+    expect(countedWithin(samples, 1500, 3500).payment.tries).toBe(30)
+    expect(countedWithin(samples, 2500, 2900).payment.tries).toBe(0)
+    expect(countedWithin(samples, 0, 9000).payment.tries).toBe(90)
+  })
 })

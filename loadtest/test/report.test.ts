@@ -16,7 +16,7 @@ const judged: Judged = {
   profile: PROFILES.smoke,
   from: FROM,
   to: FROM + 30_000,
-  window: { from: FROM + 4000, to: FROM + 16_000, what: 'a fault' },
+  window: { from: FROM + 4000, ending: FROM + 15_000, to: FROM + 16_000, what: 'a fault' },
   orders: [1, 2].map((n) => ({
     kind: 'order',
     load: 'acme',
