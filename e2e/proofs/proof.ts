@@ -22,7 +22,7 @@ export interface Told {
 
 export type Saw = (source: Source, what: string, seen: unknown, expected: unknown) => void
 
-/** Provokes, and says what each witness saw; it never throws because of what it saw. */
+/** Provokes, and says what each witness saw, one after the other; it never throws because of what it saw. */
 export type Body = (mesh: Mesh, saw: Saw) => Promise<void>
 
 export interface Proof extends Told {
@@ -68,10 +68,15 @@ export interface Shown {
   readonly broken?: unknown
 }
 
-/** Runs it once, and takes back what it changed. @param witnesses told as they are heard. */
+/**
+ * Runs it once, and takes back what it changed.
+ * @param witnesses told as they are heard.
+ * @param untilRed ends with the first witness that saw something else.
+ */
 export async function show(
   { name, body, timeoutMs = TIMEOUT_MS }: Proof,
   witnesses: Witness[],
+  { untilRed = false }: { readonly untilRed?: boolean } = {},
 ): Promise<Shown> {
   const mesh = (await openMesh()).begin(name)
   const saw: Saw = (source, what, seen, expected) => {
@@ -79,7 +84,9 @@ export async function show(
       ? expected.holds(seen as never)
       : isDeepStrictEqual(seen, expected)
     const text = isExpectation(expected) ? expected.text : JSON.stringify(expected)
-    witnesses.push({ source, what, seen, expected: text, holds })
+    const witness = { source, what, seen, expected: text, holds }
+    witnesses.push(witness)
+    if (untilRed && !holds) throw new Error(tellWitness(witness))
   }
   try {
     await withinTime(body(mesh, saw), timeoutMs)

@@ -61,7 +61,7 @@ export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
       green.clear()
       if (INJECTED.test(mutant.target)) await forget()
       for (const proof of wanted) {
-        const shown = await show(proof, [])
+        const shown = await show(proof, [], { untilRed: true })
         const failed = shown.witnesses.find(({ holds }) => !holds)
         if (failed !== undefined) reds.push(`${proof.name}: ${tellWitness(failed)}`)
         else
