@@ -144,7 +144,8 @@ proof(
             asked.set(orderId, { who: identity, edge })
             return { url: edge.url, method: edge.method, headers: { 'x-order-id': orderId } }
           })
-          answered += (await probe.calls(calls)).filter(isIn).length
+          const answers = await probe.calls(calls)
+          answered += answers.filter(isIn).length
         })
       },
     )

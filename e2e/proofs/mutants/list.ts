@@ -16,20 +16,27 @@ export interface Known {
   readonly files: Files
   readonly evidence: Evidence
   readonly proofs: ReadonlyMap<string, Proof>
+  /** A proof → the text of its file. */
+  readonly texts: ReadonlyMap<string, string>
 }
 
 /** @throws ProofsError where a list of mutants is not well-formed. */
 export async function readKnown(): Promise<Known> {
   const folder = join(ROOT, 'e2e/proofs')
-  for (const name of readdirSync(folder).filter((each) => each.endsWith('.test.ts')))
-    await import(join(folder, name))
+  const texts = new Map<string, string>()
+  for (const file of readdirSync(folder).filter((each) => each.endsWith('.test.ts'))) {
+    const before = PROOFS.length
+    await import(join(folder, file))
+    const text = readFileSync(join(folder, file), 'utf8')
+    for (const { name } of PROOFS.slice(before)) texts.set(name, text)
+  }
   const files = readFiles(join(ROOT, 'k8s'))
   const evidence = evidenceOf(files, readEvidence(ROOT))
   if (evidence.wrong.length > 0)
     throw new ProofsError(
       `The lists in e2e/mutants cannot be read:\n${evidence.wrong.map(({ what }) => `- ${what}`).join('\n')}`,
     )
-  return { files, evidence, proofs: new Map(PROOFS.map((proof) => [proof.name, proof])) }
+  return { files, evidence, proofs: new Map(PROOFS.map((proof) => [proof.name, proof])), texts }
 }
 
 export interface Selection {
@@ -86,12 +93,13 @@ function changedFiles(since: string): ReadonlySet<string> {
   }
 }
 
-/** What a proof is made of. */
-const SOURCES = ['e2e/proofs', 'e2e/proofs/cluster', 'e2e/probe']
+/** What all proofs are made of, and trials. */
+const SHARED_FILES = ['e2e/authz-matrix.ts', 'e2e/proofs/proof.ts']
+const SHARED_FOLDERS = ['e2e/proofs/cluster', 'e2e/proofs/mutants', 'e2e/probe']
 const RESULTS = join(STATE_DIR, 'mutants.json')
 
 interface Kept {
-  /** Of the mutant, its manifest and all proofs. */
+  /** Of the mutant, its manifest and its proofs. */
   readonly key: string
   readonly result: MutantResult
 }
@@ -102,21 +110,31 @@ export interface Results {
   keep(mutant: Mutant, result: MutantResult): void
 }
 
-export function openResults({ files }: Known): Results {
+export function openResults({ files, texts }: Known): Results {
   const kept = new Map<string, Kept>(
     existsSync(RESULTS)
       ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Kept[]).map((each) => [each.result.id, each])
       : [],
   )
-  const sources = SOURCES.flatMap((folder) =>
+  const inFolders = SHARED_FOLDERS.flatMap((folder) =>
     readdirSync(join(ROOT, folder))
       .filter((name) => /\.(ts|mjs)$/.test(name))
       .sort()
-      .map((name) => readFileSync(join(ROOT, folder, name), 'utf8')),
+      .map((name) => join(folder, name)),
+  )
+  const shared = [...SHARED_FILES, ...inFolders].map((file) =>
+    readFileSync(join(ROOT, file), 'utf8'),
   )
   const keyOf = (mutant: Mutant): string =>
     createHash('sha256')
-      .update(JSON.stringify([mutant, files.get(mutant.manifest)?.text, sources]))
+      .update(
+        JSON.stringify([
+          mutant,
+          files.get(mutant.manifest)?.text,
+          mutant.kills.map((name) => texts.get(name)),
+          shared,
+        ]),
+      )
       .digest('hex')
   return {
     before(mutant) {
