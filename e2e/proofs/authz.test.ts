@@ -36,7 +36,7 @@ proof(
     const server = await probeServer(mesh)
     const caller = await mesh.probe({ namespace: PROBES, account: 'order-service' })
     const envoy = await server.envoy()
-    await renewConnections(caller, [SERVER_URL])
+    await renewConnections(caller, [{ url: `${SERVER_URL}/renewed` }])
     const path = `/${crypto.randomUUID()}`
     const { value: answer, added } = await envoy.during(() =>
       caller.call({ url: `${SERVER_URL}${path}` }),
@@ -55,10 +55,10 @@ const ALL_AT_ONCE = 16
  * A connection between two proxies obeys the policies of its beginning until its next answer, which closes it: every one
  * that is open is used once, by calls side by side.
  */
-async function renewConnections({ calls }: Probe, origins: readonly string[]): Promise<void> {
-  for (const origin of origins)
+async function renewConnections({ calls }: Probe, reads: readonly Call[]): Promise<void> {
+  for (const read of reads)
     for (let round = 0; round < 2; round++)
-      await calls([{ url: `${origin}/renewed`, repeat: ALL_AT_ONCE }], { workers: ALL_AT_ONCE })
+      await calls([{ ...read, repeat: ALL_AT_ONCE }], { workers: ALL_AT_ONCE })
 }
 
 /** How many pods start at once: each takes seconds of a processor. */
@@ -128,7 +128,7 @@ proof(
     await eachAtMost(AT_ONCE, placed, ({ probe }) =>
       renewConnections(
         probe,
-        SERVICES.map((service) => originOf(service)),
+        SERVICES.map((service) => ({ url: `${originOf(service)}/renewed` })),
       ),
     )
     const servers = (await Promise.all(SERVICES.map((service) => mesh.envoys(service)))).flat()
@@ -190,6 +190,13 @@ proof(
     const placed = (await placeAll(mesh)).filter(({ identity }) => identity.namespace === OM)
     const [gateway] = await mesh.envoysOf('istio=egressgateway', EGRESS)
     if (gateway === undefined) throw new Error('The egress gateway has no pod.')
+    const reads = HOSTS.filter(({ method }) => method === 'GET')
+    await eachAtMost(AT_ONCE, placed, ({ probe }) =>
+      renewConnections(
+        probe,
+        reads.map(({ url, host }) => ({ url, headers: { host } })),
+      ),
+    )
     const wrong: string[] = []
     const refused = await addedTo(
       [gateway],
@@ -235,7 +242,9 @@ proof(
   async (mesh, saw) => {
     const placed = await placeAll(mesh)
     const wrong = new Map<Identity, string[]>()
-    await eachAtMost(AT_ONCE, placed, ({ probe }) => renewConnections(probe, [READERS]))
+    await eachAtMost(AT_ONCE, placed, ({ probe }) =>
+      renewConnections(probe, [{ url: `${READERS}/renewed` }]),
+    )
     const refused = await addedTo(await mesh.envoys('postgres'), TCP_DENIED, async () => {
       await eachAtMost(AT_ONCE, placed, async ({ identity, probe }) => {
         const ports: string[] = []

@@ -1,4 +1,5 @@
 /** The arrival on a cluster and the departure: whoever runs proofs there does it by this. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { LabError } from '@oms/lab/command'
 import { type Api, createApi } from './cluster/api.ts'
 import { openJournal } from './cluster/changes.ts'
@@ -42,6 +43,7 @@ export async function arrive(options: SessionOptions): Promise<Session> {
   writeTarget(target)
   const api = createApi(target.context, target.kubeconfig)
   await preflight(api, target, touch)
+  beAlone(target)
   console.info(`The proofs run on ${target.name}.`)
   await removeProbes(api)
   const journal = openJournal(api, target.journal)
@@ -55,6 +57,26 @@ export async function arrive(options: SessionOptions): Promise<Session> {
       await openJournal(api, target.journal).undoAll()
       await removeProbes(api)
     },
+  }
+}
+
+/** Each run takes back what it finds changed. @throws ProofsError where another one is under way from here. */
+function beAlone({ journal, name }: Target): void {
+  const file = `${journal}.pid`
+  const pid = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
+  if (pid > 0 && isAlive(pid))
+    throw new ProofsError(
+      `Another run is under way on ${name}: process ${pid}. Wait for it, or end it: kill -INT ${pid}. If that process is no such run, remove ${file}. Nothing was touched.`,
+    )
+  writeFileSync(file, String(process.pid))
+  process.once('exit', () => rmSync(file, { force: true }))
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 
