@@ -16,6 +16,7 @@ import { untilLines } from './cluster/ledger.ts'
 import { type Mesh, newOrderId } from './cluster/mesh.ts'
 import { DENIED, EGRESS, EXTERNAL, identityOf, OM, originOf, PROBES } from './cluster/names.ts'
 import type { Answer, Call, Probe } from './cluster/probe.ts'
+import { renewConnections } from './cluster/renew.ts'
 import { probeServer, SERVER_URL } from './cluster/server.ts'
 import { proof } from './proof.ts'
 
@@ -47,19 +48,6 @@ proof(
     saw('envoy', `the called pod: ${DENIED}`, added.of(DENIED), 1)
   },
 )
-
-/** More than a caller's proxy keeps open to all pods of a service. */
-const ALL_AT_ONCE = 16
-
-/**
- * A connection between two proxies obeys the policies of its beginning until its next answer, which closes it: every one
- * that is open is used once, by calls side by side.
- */
-async function renewConnections({ calls }: Probe, reads: readonly Call[]): Promise<void> {
-  for (const read of reads)
-    for (let round = 0; round < 2; round++)
-      await calls([{ ...read, repeat: ALL_AT_ONCE }], { workers: ALL_AT_ONCE })
-}
 
 /** How many pods start at once: each takes seconds of a processor. */
 const AT_ONCE = 4

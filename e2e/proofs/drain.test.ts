@@ -24,6 +24,7 @@ import { between, proof } from './proof.ts'
 
 const GATEWAYS = 'istio-control-plane/gateways/ingress.yaml'
 const GATEWAY = `/apis/apps/v1/namespaces/${INGRESS}/deployments/istio-ingressgateway`
+const PODS = `/api/v1/namespaces/${OM}/pods`
 const ORDER_SERVICE = `/apis/apps/v1/namespaces/${OM}/deployments/order-service`
 
 /** Asks over and over until `work` is done. */
@@ -59,6 +60,7 @@ proof(
   },
   async (mesh, saw) => {
     const before = await stablePods(mesh)
+    const { metadata: start } = JSON.parse(await mesh.api.text(`${PODS}?limit=1`))
     const envoy = await mesh.gatewayEnvoy()
     const rollOut = async (): Promise<void> => {
       await restart(mesh.api, ORDER_SERVICE)
@@ -88,6 +90,14 @@ proof(
       after.filter(({ metadata }) => names.has(metadata.name)).length,
       0,
     )
+    saw(
+      'kubernetes',
+      'how order-service ended in the old pods (137: killed before it was done)',
+      Object.fromEntries(
+        (await exitCodes(mesh, start.resourceVersion)).filter(([pod]) => names.has(pod)),
+      ),
+      Object.fromEntries([...names].map((pod) => [pod, 0])),
+    )
     const cluster = clusterOf('order-service', 8080, OM, 'stable')
     saw(
       'envoy',
@@ -107,6 +117,29 @@ proof(
 
 function stablePods(mesh: Mesh): Promise<readonly KubernetesObject[]> {
   return podsOf(mesh.api, OM, 'app=order-service,version=stable')
+}
+
+/** Name and exit code of order-service in each pod that has gone since. @param version of the list of pods then. */
+async function exitCodes(
+  { api }: Mesh,
+  version: string,
+): Promise<readonly (readonly [string, number | undefined])[]> {
+  const query = new URLSearchParams({
+    watch: 'true',
+    resourceVersion: version,
+    timeoutSeconds: '1',
+  })
+  const text = await api.text(`${PODS}?${query}`)
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter(({ type }) => type === 'DELETED')
+    .map(({ object: { metadata, status } }) => [
+      metadata.name,
+      status.containerStatuses.find(({ name }: { name: string }) => name === 'order-service')?.state
+        .terminated?.exitCode,
+    ])
 }
 
 function tellAnswer({ status, error, text }: Answer): string {

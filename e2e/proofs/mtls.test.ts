@@ -16,6 +16,7 @@ import {
 } from './cluster/names.ts'
 import { chargeOf, linesOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
 import type { Answer } from './cluster/probe.ts'
+import { renewConnections } from './cluster/renew.ts'
 import { probeServer } from './cluster/server.ts'
 import { atLeast, proof, type Saw } from './proof.ts'
 
@@ -89,6 +90,7 @@ proof(
   },
   async (mesh, saw) => {
     const caller = await paymentCaller(mesh)
+    await renewConnections(caller, [{ url: `${originOf('payment-service')}/renewed` }])
     const charge = chargeOf()
     const answer = await caller.call(charge)
     const lines = await linesOf(mesh, charge, 1)

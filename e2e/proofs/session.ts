@@ -1,6 +1,6 @@
 /** The arrival on a cluster and the departure: whoever runs proofs there does it by this. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { LabError } from '@oms/lab/command'
+import { beAlone } from './alone.ts'
 import { type Api, createApi } from './cluster/api.ts'
 import { openJournal } from './cluster/changes.ts'
 import { chooseTarget } from './cluster/choose.ts'
@@ -43,7 +43,7 @@ export async function arrive(options: SessionOptions): Promise<Session> {
   writeTarget(target)
   const api = createApi(target.context, target.kubeconfig)
   await preflight(api, target, touch)
-  beAlone(target)
+  beAlone(target.journal, target.name)
   console.info(`The proofs run on ${target.name}.`)
   await removeProbes(api)
   const journal = openJournal(api, target.journal)
@@ -57,26 +57,6 @@ export async function arrive(options: SessionOptions): Promise<Session> {
       await openJournal(api, target.journal).undoAll()
       await removeProbes(api)
     },
-  }
-}
-
-/** Each run takes back what it finds changed. @throws ProofsError where another one is under way from here. */
-function beAlone({ journal, name }: Target): void {
-  const file = `${journal}.pid`
-  const pid = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
-  if (pid > 0 && isAlive(pid))
-    throw new ProofsError(
-      `Another run is under way on ${name}: process ${pid}. Wait for it, or end it: kill -INT ${pid}. If that process is no such run, remove ${file}. Nothing was touched.`,
-    )
-  writeFileSync(file, String(process.pid))
-  process.once('exit', () => rmSync(file, { force: true }))
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

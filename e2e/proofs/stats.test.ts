@@ -2,6 +2,7 @@
 import type { Envoy } from './cluster/envoy.ts'
 import { DENIED, GATEWAY_HTTP, IN_HANDSHAKE, NO_CHAIN, statOf } from './cluster/names.ts'
 import { chargeOf, PAYMENT, paymentCaller } from './cluster/payment.ts'
+import { probeServer } from './cluster/server.ts'
 import { atLeast, proof } from './proof.ts'
 
 const INBOUND = 'cluster.inbound|8080||;'
@@ -35,12 +36,11 @@ const CALLER = [
   ),
 ]
 
+const INBOUND_HTTP = [IN_HANDSHAKE, NO_CHAIN, 'http.inbound_0.0.0.0_8080;.downstream_rq_total']
 const CALLEE = [
-  IN_HANDSHAKE,
-  NO_CHAIN,
-  'http.inbound_0.0.0.0_8080;.rbac.allowed',
+  ...INBOUND_HTTP,
   DENIED,
-  'http.inbound_0.0.0.0_8080;.downstream_rq_total',
+  'http.inbound_0.0.0.0_8080;.rbac.allowed',
   'tcp.rbac.denied',
   `${INBOUND}.upstream_rq_active_overflow`,
   `${INBOUND}.upstream_rq_pending_overflow`,
@@ -73,6 +73,9 @@ proof(
     saw('envoy', 'caller: upstream_rq_total', added('upstream_rq_total'), atLeast(1))
     saw('envoy', 'caller: missing', await missing(await caller.envoy(), CALLER), [])
     saw('envoy', 'callee: missing', await missing(callee, CALLEE), [])
+    // A proxy learns at its start what to count: caller and server are made anew where that changes.
+    const server = await probeServer(mesh)
+    saw('envoy', 'server: missing', await missing(await server.envoy(), INBOUND_HTTP), [])
     saw('envoy', 'gateway: missing', await missing(await mesh.gatewayEnvoy(), GATEWAY), [])
   },
 )

@@ -130,25 +130,36 @@ export async function createProbe(api: Api, image: string, options: ProbeOptions
 async function untilReady(api: Api, object: KubernetesObject): Promise<KubernetesObject> {
   await api.create(object)
   const path = pathOf(object)
+  let last: KubernetesObject | undefined
   return until(`pod ${object.metadata.name} ready`, READY_WITHIN_MS, async () => {
-    const found = await api.read(path)
-    return found !== undefined && isReady(found) ? found : undefined
+    last = await api.read(path)
+    return last !== undefined && isReady(last) ? last : undefined
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}${last === undefined ? '' : `: ${waitingFor(last)}`}`)
   })
+}
+
+/** As `probe: ContainerCreating`. */
+function waitingFor({ status }: KubernetesObject): string {
+  const containers = [status.initContainerStatuses ?? [], status.containerStatuses ?? []].flat()
+  return containers
+    .filter(({ ready }) => !ready)
+    .map(
+      ({ name, state: { waiting } }) =>
+        `${name}: ${waiting?.message ?? waiting?.reason ?? 'not ready'}`,
+    )
+    .join(', ')
 }
 
 const PROGRAM_MAP = 'oms-proofs-probe'
 
-const prepared = new Set<string>()
-
 async function ensureProgram(api: Api, namespace: string): Promise<void> {
-  if (prepared.has(namespace)) return
   await api.apply({
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: PROGRAM_MAP, namespace, labels: { app: PROBE_LABEL } },
     data: { 'probe.mjs': PROGRAM },
   })
-  prepared.add(namespace)
 }
 
 function podFor(
