@@ -12,6 +12,7 @@ import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { EXTERNAL, OM, originOf, PAYMENT_ROUTES, PROBES } from './cluster/names.ts'
 import { PROBE_LABEL } from './cluster/probe.ts'
+import { renewConnections } from './cluster/renew.ts'
 import { atLeast, between, proof, type Saw } from './proof.ts'
 
 const FILE = 'istio-config/observability-telemetry.yaml'
@@ -127,6 +128,23 @@ function place(mesh: Mesh, head: TraceHead, token: string) {
     headers: { 'idempotency-key': randomUUID(), ...head.headers },
     body: { ...ORDER, payment_token: token },
   })
+}
+
+/** More than a pod of order-service keeps open to each pod that it calls. */
+const ORDERS_AT_ONCE = 8
+
+/** A connection traces as it did when it began until its next answer, which closes it: every one is used once. */
+async function renewOrders(mesh: Mesh): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    const orders = Array.from({ length: ORDERS_AT_ONCE }, () => ({
+      method: 'POST',
+      path: '/api/v1/orders',
+      tenant: TENANT,
+      headers: { 'idempotency-key': randomUUID() },
+      body: ORDER,
+    }))
+    await gatewayCalls(mesh, orders, { workers: ORDERS_AT_ONCE })
+  }
 }
 
 /** payment-service's first answer is 503: the route that retries writes the fault into the request. */
@@ -349,6 +367,7 @@ proof(
     timeoutMs: 90_000,
   },
   async (mesh, saw) => {
+    await renewOrders(mesh)
     const head = traceHead(true)
     await place(mesh, head, 'pm_approve0001')
     const spans = await untilSpans(mesh, head, ORDERS[0].tree.length)
@@ -370,7 +389,9 @@ proof(
 
     const bare = traceHead(true)
     const caller = await mesh.probe({ namespace: OM, account: 'order-service' })
-    await caller.call({ url: `${originOf('payment-service')}/health`, headers: bare.headers })
+    const health = { url: `${originOf('payment-service')}/health` }
+    await renewConnections(caller, [health])
+    await caller.call({ ...health, headers: bare.headers })
     const stranger = traceHead(true)
     await mesh.gateway({ path: '/api/v1/orders', headers: stranger.headers })
     const of = async (trace: TraceHead, count: number) =>
