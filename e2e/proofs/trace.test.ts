@@ -140,7 +140,7 @@ async function renewOrders(mesh: Mesh): Promise<void> {
       method: 'POST',
       path: '/api/v1/orders',
       tenant: TENANT,
-      headers: { 'idempotency-key': randomUUID() },
+      headers: { 'idempotency-key': randomUUID(), ...traceHead(false).headers },
       body: ORDER,
     }))
     await gatewayCalls(mesh, orders, { workers: ORDERS_AT_ONCE })
@@ -180,6 +180,7 @@ proof(
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
+    await renewOrders(mesh)
     const proxies = await proxiesOf(mesh)
     const before = await Promise.all(proxies.map((each) => each.stats()))
     for (const { what, token, status, tree } of ORDERS) {
