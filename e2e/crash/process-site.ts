@@ -1,5 +1,4 @@
 /** A system of real processes on a PostgreSQL of the caller's, whose services die at fault points. */
-
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

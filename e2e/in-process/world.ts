@@ -2,7 +2,6 @@
  * The three services and the card processor in this process, on databases of their own, with weather between them.
  * Their loops do not run and no lease ends by itself: time passes where the caller says so.
  */
-
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
+import { Writable } from 'node:stream'
 import { PortForward } from '@kubernetes/client-node'
 import type { Api, KubernetesObject } from './api.ts'
 
@@ -109,7 +110,14 @@ export async function forwardPort(
   const forwarding = new PortForward(api.config)
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy())
-    forwarding.portForward(namespace as string, name, [target], socket, null, socket).then(
+    // What comes here is a refusal: of a program that does not listen yet nobody waits for an answer.
+    const refused = new Writable({
+      write(said, _, done) {
+        if (said.length > 0) socket.destroy()
+        done()
+      },
+    })
+    forwarding.portForward(namespace as string, name, [target], socket, refused, socket).then(
       (opened) => {
         const webSocket = typeof opened === 'function' ? opened() : opened
         socket.on('close', () => webSocket?.close())

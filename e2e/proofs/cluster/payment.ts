@@ -1,5 +1,4 @@
 /** payment-service as order-service calls it, from a probe with its identity. */
-
 import { type Line, untilLines } from './ledger.ts'
 import type { Mesh } from './mesh.ts'
 import { newOrderId } from './mesh.ts'
