@@ -12,7 +12,7 @@ import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { EXTERNAL, OM, originOf, PAYMENT_ROUTES, PROBES } from './cluster/names.ts'
 import { PROBE_LABEL } from './cluster/probe.ts'
-import { renewConnections } from './cluster/renew.ts'
+import { ALL_AT_ONCE, renewConnections } from './cluster/renew.ts'
 import { atLeast, between, proof, type Saw } from './proof.ts'
 
 const FILE = 'istio-config/observability-telemetry.yaml'
@@ -130,20 +130,17 @@ function place(mesh: Mesh, head: TraceHead, token: string) {
   })
 }
 
-/** More than a pod of order-service keeps open to each pod that it calls. */
-const ORDERS_AT_ONCE = 8
-
 /** A connection traces as it did when it began until its next answer, which closes it: every one is used once. */
 async function renewOrders(mesh: Mesh): Promise<void> {
   for (let round = 0; round < 2; round++) {
-    const orders = Array.from({ length: ORDERS_AT_ONCE }, () => ({
+    const orders = Array.from({ length: ALL_AT_ONCE }, () => ({
       method: 'POST',
       path: '/api/v1/orders',
       tenant: TENANT,
       headers: { 'idempotency-key': randomUUID(), ...traceHead(false).headers },
       body: ORDER,
     }))
-    await gatewayCalls(mesh, orders, { workers: ORDERS_AT_ONCE })
+    await gatewayCalls(mesh, orders, { workers: ALL_AT_ONCE })
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Call, Probe } from './probe.ts'
 
 /** More than a caller's proxy keeps open to all pods of a service. */
-const ALL_AT_ONCE = 16
+export const ALL_AT_ONCE = 16
 
 /**
  * A connection between two proxies obeys the policies of its beginning until its next answer, which closes it: every one
