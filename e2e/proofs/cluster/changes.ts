@@ -35,8 +35,8 @@ export interface Journal {
   undoAll(): Promise<void>
 }
 
-/** Istio's resources, and what istiod reads its own configuration from. */
-const CONCERN_PROXIES = /\.istio\.io\/|\/istio-system\/configmaps\//
+/** Istio's resources, what istiod reads its own configuration from, and addresses. */
+const CONCERN_PROXIES = /\.istio\.io\/|\/istio-system\/configmaps\/|\/endpointslices\//
 
 /** A conflict is with a status that was just written. */
 const RESTORE_TRIES = 10
