@@ -2,7 +2,7 @@
  * A pod that asks and answers, for proofs: `node probe.mjs` serves on port 8080 and writes a request log line as the
  * services do; `node probe.mjs session` takes jobs from its standard input, a JSON line each, and answers with a line.
  *
- *   { id, calls: [Call], workers?: n, everyMs?: n, rampMs?: n }   → { id, answers: [Answer] }
+ *   { id, calls: [Call], workers?: n, everyMs?: n, rampMs?: n, connections?: name }   → { id, answers: [Answer] }
  *   { id, dial: { host, port, hello?: base64, tls?: {…} } }       → { id, answer: { connected, bytes, text, error? } }
  *
  * A Call: { url, method?, headers?: {name: value | [values]}, body?, timeoutMs?, abortAfterMs?, repeat?: n, insecure?,
@@ -15,6 +15,9 @@ import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 
 const TEXT_LIMIT = 16_384
+
+/** Connections that several jobs use: { name, agents }. */
+let kept
 
 if (process.argv.includes('session')) await session()
 else {
@@ -85,14 +88,33 @@ async function session() {
 
 async function answered(job) {
   if (job.dial !== undefined) return { answer: await dialled(job.dial) }
-  // Connections of its own: a proxy obeys what it was told lately on new connections only.
-  const agents = {
+  if (job.connections !== undefined)
+    return { answers: await calls(job, keptAgents(job.connections)) }
+  const agents = newAgents()
+  const answers = await calls(job, agents)
+  close(agents)
+  return { answers }
+}
+
+/** Connections of its own: a proxy obeys what it was told lately on new connections only. */
+function newAgents() {
+  return {
     'http:': new HttpAgent({ keepAlive: true, maxSockets: 512 }),
     'https:': new HttpsAgent({ keepAlive: true, maxSockets: 512 }),
   }
-  const answers = await calls(job, agents)
+}
+
+/** Those of the last job that gave this name; of another one they are closed. */
+function keptAgents(name) {
+  if (kept?.name !== name) {
+    if (kept !== undefined) close(kept.agents)
+    kept = { name, agents: newAgents() }
+  }
+  return kept.agents
+}
+
+function close(agents) {
   for (const agent of Object.values(agents)) agent.destroy()
-  return { answers }
 }
 
 async function calls({ calls: wanted, workers = 1, everyMs, rampMs = 0 }, agents) {

@@ -1,4 +1,5 @@
 /** Who may call whom: nobody, but as e2e/authz-matrix.ts says. */
+import { randomUUID } from 'node:crypto'
 import { eachAtMost } from '@oms/e2e/testing'
 import {
   allows,
@@ -16,7 +17,7 @@ import { untilLines } from './cluster/ledger.ts'
 import { type Mesh, newOrderId } from './cluster/mesh.ts'
 import { DENIED, EGRESS, EXTERNAL, identityOf, OM, originOf, PROBES } from './cluster/names.ts'
 import type { Answer, Call, Probe } from './cluster/probe.ts'
-import { renewConnections } from './cluster/renew.ts'
+import { renewConnections, renewSerially } from './cluster/renew.ts'
 import { probeServer, SERVER_URL } from './cluster/server.ts'
 import { proof } from './proof.ts'
 
@@ -38,7 +39,7 @@ proof(
     const caller = await mesh.probe({ namespace: PROBES, account: 'order-service' })
     const envoy = await server.envoy()
     await renewConnections(caller, [{ url: `${SERVER_URL}/renewed` }])
-    const path = `/${crypto.randomUUID()}`
+    const path = `/${randomUUID()}`
     const { value: answer, added } = await envoy.during(() =>
       caller.call({ url: `${SERVER_URL}${path}` }),
     )
@@ -113,12 +114,9 @@ proof(
   },
   async (mesh, saw) => {
     const placed = await placeAll(mesh)
-    await eachAtMost(AT_ONCE, placed, ({ probe }) =>
-      renewConnections(
-        probe,
-        SERVICES.map((service) => ({ url: `${originOf(service)}/renewed` })),
-      ),
-    )
+    const connections = randomUUID()
+    const reads = SERVICES.map((service) => ({ url: `${originOf(service)}/renewed` }))
+    await eachAtMost(AT_ONCE, placed, ({ probe }) => renewSerially(probe, reads, connections))
     const servers = (await Promise.all(SERVICES.map((service) => mesh.envoys(service)))).flat()
     const asked = new Map<string, { readonly who: Identity; readonly edge: RouteEdge }>()
     let answered = 0
@@ -132,7 +130,7 @@ proof(
             asked.set(orderId, { who: identity, edge })
             return { url: edge.url, method: edge.method, headers: { 'x-order-id': orderId } }
           })
-          const answers = await probe.calls(calls)
+          const answers = await probe.calls(calls, { connections })
           answered += answers.filter(isIn).length
         })
       },

@@ -7,12 +7,15 @@ import type { Mesh } from './cluster/mesh.ts'
 import { EGRESS, EXTERNAL, GATEWAY_HTTP, OM, PROBES, PSP, PSP_HOST } from './cluster/names.ts'
 import { logLines, podsOf } from './cluster/pods.ts'
 import type { Call } from './cluster/probe.ts'
+import { renewSerially } from './cluster/renew.ts'
 import { warmingIn } from './cluster/warming.ts'
 import { proof } from './proof.ts'
 
 const FILE = 'istio-config/egress-psp.yaml'
 const TO_PSP = `cluster.outbound|443||${PSP_HOST};.`
 const READ: Call = { url: `http://${PSP_HOST}/v1/charges/ch_nobody_has` }
+/** Of a route that the processor does not have. */
+const OTHER_READ: Call = { url: `http://${PSP_HOST}/v1/nothing` }
 
 /** Of the processor's own log. */
 interface Asked {
@@ -59,13 +62,16 @@ proof(
     ],
   },
   async (mesh, saw) => {
-    const sinceMs = Date.now()
-    // The gateway obeys a new policy on new connections only: this one's proxy has none yet.
-    const caller = await mesh.freshProbe({ namespace: OM, account: 'payment-service' })
+    const caller = await mesh.probe({ namespace: OM, account: 'payment-service' })
     const envoy = await egressGateway(mesh)
-    const { value: answers, added } = await envoy.during(() =>
-      caller.calls([READ, { ...READ, method: 'POST' }, { ...READ, method: 'DELETE' }]),
-    )
+    const connections = crypto.randomUUID()
+    const sinceMs = Date.now()
+    const asking = await envoy.during(async () => {
+      await renewSerially(caller, [OTHER_READ], connections)
+      const calls = [READ, { ...READ, method: 'POST' }, { ...READ, method: 'DELETE' }]
+      return envoy.during(() => caller.calls(calls, { connections }))
+    })
+    const { value: answers, added } = asking.value
     saw(
       'ledger',
       'the caller’s answers to GET, POST, DELETE: two of the processor, one of the policy',
@@ -99,8 +105,8 @@ proof(
     saw(
       'envoy',
       'egress gateway → processor: connections, each with a handshake',
-      added.of(`${TO_PSP}ssl.handshake`),
-      added.of(`${TO_PSP}upstream_cx_total`),
+      asking.added.of(`${TO_PSP}ssl.handshake`),
+      asking.added.of(`${TO_PSP}upstream_cx_total`),
     )
     saw('envoy', 'egress gateway: rbac.denied', added.of(`${GATEWAY_HTTP}rbac.denied`), 1)
     saw('envoy', 'egress gateway: listeners and clusters that wait', await warmingIn(envoy), 0)

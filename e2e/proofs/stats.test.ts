@@ -66,15 +66,14 @@ proof(
     ],
   },
   async (mesh, saw) => {
-    const caller = await paymentCaller(mesh)
+    // A proxy learns at its start what to count: both are made anew where that changes.
+    const [caller, server] = await Promise.all([paymentCaller(mesh), probeServer(mesh)])
     const { value: answer, added } = await caller.during(() => caller.call(chargeOf()))
     const { envoy: callee } = await mesh.onePod('payment-service')
     saw('ledger', 'the caller’s answer', answer.status, 201)
     saw('envoy', 'caller: upstream_rq_total', added('upstream_rq_total'), atLeast(1))
     saw('envoy', 'caller: missing', await missing(await caller.envoy(), CALLER), [])
     saw('envoy', 'callee: missing', await missing(callee, CALLEE), [])
-    // A proxy learns at its start what to count: caller and server are made anew where that changes.
-    const server = await probeServer(mesh)
     saw('envoy', 'server: missing', await missing(await server.envoy(), INBOUND_HTTP), [])
     saw('envoy', 'gateway: missing', await missing(await mesh.gatewayEnvoy(), GATEWAY), [])
   },

@@ -36,7 +36,12 @@ export interface Journal {
 }
 
 /** Istio's resources, what istiod reads its own configuration from, and addresses. */
-const CONCERN_PROXIES = /\.istio\.io\/|\/istio-system\/configmaps\/|\/endpointslices\//
+const CONCERN_PROXIES = /\.istio\.io\/|\/istio-system\/configmaps\/|\/(services|endpointslices)\//
+
+/** Whether a change at this path is pushed to proxies. */
+export function concernsProxies(path: string): boolean {
+  return CONCERN_PROXIES.test(path)
+}
 
 /** A conflict is with a status that was just written. */
 const RESTORE_TRIES = 10
@@ -135,7 +140,7 @@ export function openJournal(api: Api, path: string): Journal {
         await api.remove(at)
       },
       concernProxies: () =>
-        entries.some((entry) => entry.owner === owner && CONCERN_PROXIES.test(pathIn(entry))),
+        entries.some((entry) => entry.owner === owner && concernsProxies(pathIn(entry))),
       deployments() {
         const paths = entries.filter((entry) => entry.owner === owner).map(pathIn)
         const found = paths.flatMap((path) => {

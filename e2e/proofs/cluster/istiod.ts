@@ -7,8 +7,8 @@ import { podsOf } from './pods.ts'
 const MONITORING_PORT = 15_014
 /** A push is due 0.1 s after the last change and 10 s after the first. */
 const PUSHED_WITHIN_MS = 15_000
-/** Longer than istiod waits for more changes, and than it pauses between two proxies where processors are short. */
-const QUIET_MS = 1000
+/** Longer than istiod waits for more changes, and than it takes from one proxy to the next where processors are short. */
+const QUIET_MS = 500
 
 export interface Istiod {
   /** Sum of a metric over its replicas; 0 where it was never touched. @param pattern matches name and labels. */
@@ -17,6 +17,22 @@ export interface Istiod {
   serving(pod: string): Promise<string | undefined>
   /** Resolves once what `change` did has been pushed to every proxy that it concerns. */
   pushed(change: () => Promise<unknown>): Promise<void>
+}
+
+/** Of all replicas together. */
+interface Pushes {
+  /** Proxies whose turn has come, also of those whom a change does not concern. */
+  readonly taken: number
+  /** To proxies whom it concerns. */
+  readonly made: number
+  /** That are connected. */
+  readonly proxies: number
+}
+
+function sumOf(lines: readonly string[], pattern: RegExp): number {
+  return lines
+    .filter((line) => pattern.test(line))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
 export function createIstiod(api: Api): Istiod {
@@ -34,12 +50,13 @@ export function createIstiod(api: Api): Istiod {
     return (await known).ask(path).catch(() => '')
   }
 
-  async function metric(pattern: RegExp): Promise<number> {
+  async function metrics(): Promise<readonly string[]> {
     const texts = await Promise.all((await pods()).map((pod) => ask(pod, '/metrics')))
-    return texts
-      .flatMap((text) => text.split('\n'))
-      .filter((line) => !line.startsWith('#') && pattern.test(line))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+    return texts.flatMap((text) => text.split('\n')).filter((line) => !line.startsWith('#'))
+  }
+
+  async function metric(pattern: RegExp): Promise<number> {
+    return sumOf(await metrics(), pattern)
   }
 
   async function serving(pod: string): Promise<string | undefined> {
@@ -50,9 +67,17 @@ export function createIstiod(api: Api): Istiod {
     return undefined
   }
 
+  async function pushes(): Promise<Pushes> {
+    const lines = await metrics()
+    return {
+      taken: sumOf(lines, /^pilot_proxy_queue_time_count/),
+      made: sumOf(lines, /^pilot_proxy_convergence_time_count/),
+      proxies: sumOf(lines, /^pilot_xds\{/),
+    }
+  }
+
   async function pushed(change: () => Promise<unknown>): Promise<void> {
-    const read = (): Promise<number> => metric(/^pilot_proxy_convergence_time_count/)
-    const before = await read()
+    const before = await pushes()
     await change()
     let last = before
     let since = performance.now()
@@ -60,10 +85,11 @@ export function createIstiod(api: Api): Istiod {
       'the change pushed to the proxies',
       PUSHED_WITHIN_MS,
       async () => {
-        const now = await read()
-        if (now !== last) since = performance.now()
+        const now = await pushes()
+        if (now.made !== last.made || now.taken !== last.taken) since = performance.now()
         last = now
-        return now > before && performance.now() - since > QUIET_MS ? true : undefined
+        const isBegun = now.made > before.made && now.taken - before.taken >= now.proxies
+        return isBegun && performance.now() - since > QUIET_MS ? true : undefined
       },
       100,
     )

@@ -137,7 +137,7 @@ async function connect(target: Target): Promise<Connection> {
   }
 
   async function proxyOf(pod: KubernetesObject): Promise<Envoy> {
-    const key = `${pod.metadata.namespace}/${pod.metadata.name}`
+    const key = keyOf(pod.metadata)
     const known = proxies.get(key) ?? openEnvoy(api, pod)
     proxies.set(key, known)
     return known
@@ -269,19 +269,38 @@ async function connect(target: Target): Promise<Connection> {
     await Promise.all(all.map(async (each) => (await each.catch(() => undefined))?.remove()))
   }
 
+  /** One that has gone is silent until its time is up. */
+  async function dropGone(): Promise<void> {
+    const pods = await api.list('/api/v1/pods')
+    const there = new Set(pods.map(({ metadata }) => keyOf(metadata)))
+    for (const [key, opening] of proxies) {
+      if (there.has(key)) continue
+      proxies.delete(key)
+      await (await opening.catch(() => undefined))?.close()
+    }
+  }
+
   async function settled(): Promise<void> {
+    await dropGone()
     const probes = await Promise.all([...shared.values(), ...spares.values()])
     const injected = probes.filter(({ pod }) => pod.metadata.labels?.[INJECT] === 'true')
     const envoys = await Promise.all([...proxies.values(), ...injected.map((each) => each.envoy())])
-    for (const envoy of envoys)
-      await until(`${envoy.pod} settled`, SETTLED_WITHIN_MS, async () => {
-        // A pod that has gone prepares nothing.
-        const warming = await warmingIn(envoy).catch(() => 0)
-        return warming === 0 ? true : undefined
-      })
+    await Promise.all(
+      envoys.map((envoy) =>
+        until(`${envoy.pod} settled`, SETTLED_WITHIN_MS, async () => {
+          // One that goes just now prepares nothing.
+          const warming = await warmingIn(envoy).catch(() => 0)
+          return warming === 0 ? true : undefined
+        }),
+      ),
+    )
   }
 
   return { begin, forget, settled }
+}
+
+function keyOf({ namespace, name }: KubernetesObject['metadata']): string {
+  return `${namespace}/${name}`
 }
 
 /** Every image of the product has Node: the probe's program is a ConfigMap's. */

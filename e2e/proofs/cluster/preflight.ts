@@ -16,13 +16,12 @@ export const MADE_BY = { 'proofs.order-management.example.com/made': 'true' }
 /** @throws ProofsError */
 export async function preflight(api: Api, target: Target, touch: readonly string[]): Promise<void> {
   await requireAnswer(api, target)
-  const obstacles = (
-    await Promise.all([lackOfIstio(api), lackOfRights(api), lackOfProduct(api)])
-  ).flat()
+  const obstacles = (await Promise.all([lackOfIstio(api), lackOfRights(api)])).flat()
+  if (obstacles.length === 0) obstacles.push(...(await lackOfProduct(api, target)))
   if (obstacles.length === 0) obstacles.push(...(await lackOfMarkers(api, touch)))
   if (obstacles.length > 0)
     throw new ProofsError(
-      `${target.name} is not ready for the proofs; nothing was touched.\n${obstacles.map((each) => `- ${each}`).join('\n')}`,
+      `${target.name} is not ready; nothing was touched.\n${obstacles.map((each) => `- ${each}`).join('\n')}`,
     )
 }
 
@@ -132,7 +131,7 @@ const PRODUCT: readonly (readonly [string, string, string])[] = [
 ]
 const POLICY = `/apis/security.istio.io/v1/namespaces/${SYSTEM}/authorizationpolicies/deny-all`
 
-async function lackOfProduct(api: Api): Promise<readonly string[]> {
+async function lackOfProduct(api: Api, { lab }: Target): Promise<readonly string[]> {
   const workloads = await Promise.all(
     PRODUCT.map(async ([kind, namespace, name]) => {
       const path = `/apis/apps/v1/namespaces/${namespace}/${kind.toLowerCase()}s/${name}`
@@ -148,11 +147,8 @@ async function lackOfProduct(api: Api): Promise<readonly string[]> {
     ...workloads.flat(),
     ...(policy ? [`AuthorizationPolicy ${SYSTEM}/deny-all is missing`] : []),
   ]
-  return lacking.length === 0
-    ? []
-    : [
-        `The product is not whole: ${lacking.join('; ')}. Install it, or wait: docs/kind.md, docs/lab.md.`,
-      ]
+  const remedy = lab === undefined ? 'Install it: docs/kind.md; or wait' : 'Mend it: pnpm lab apply'
+  return lacking.length === 0 ? [] : [`The product is not whole: ${lacking.join('; ')}. ${remedy}.`]
 }
 
 async function lackOfMarkers(api: Api, touch: readonly string[]): Promise<readonly string[]> {

@@ -59,6 +59,8 @@ export interface Pace {
   readonly everyMs?: number
   /** Over which the workers begin. */
   readonly rampMs?: number
+  /** Made by the last calls that gave this name; default: new ones. */
+  readonly connections?: string
 }
 
 export interface Dialled {

@@ -8,6 +8,7 @@ import { renderControlPlane } from '@oms/lab/mesh'
 import { renderProduct } from '@oms/lab/product'
 import { requireTools } from '@oms/lab/tools'
 import { ApiError, type KubernetesObject, pathOf } from '../cluster/api.ts'
+import { concernsProxies } from '../cluster/changes.ts'
 import type { Mesh } from '../cluster/mesh.ts'
 import { tryMutant } from '../cluster/mutation.ts'
 import { untilRolledOut } from '../cluster/pods.ts'
@@ -61,11 +62,12 @@ export async function heal(mesh: Mesh): Promise<void> {
 
 async function reaching(
   mesh: Mesh,
-  { apiVersion, kind, metadata }: ReturnType<typeof nameOf>,
+  object: ReturnType<typeof nameOf>,
   change: () => Promise<unknown>,
 ): Promise<void> {
-  if (apiVersion.includes('.istio.io/')) return mesh.istiod.pushed(change).catch(unlessQuiet)
+  if (concernsProxies(pathOf(object))) return mesh.istiod.pushed(change).catch(unlessQuiet)
   await change()
+  const { kind, metadata } = object
   if (kind === 'Deployment')
     await untilRolledOut(mesh.api, metadata.namespace as string, metadata.name, 180_000)
 }
