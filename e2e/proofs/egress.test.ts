@@ -13,7 +13,7 @@ import { proof } from './proof.ts'
 
 const FILE = 'istio-config/egress-psp.yaml'
 const TO_PSP = `cluster.outbound|443||${PSP_HOST};.`
-const READ: Call = { url: `http://${PSP_HOST}/v1/charges/ch_nobody_has` }
+const READ: Call = { url: `http://${PSP_HOST}/v1/charges/ch_nobody_has`, timeoutMs: 3000 }
 /** Of a route that the processor does not have. */
 const OTHER_READ: Call = { url: `http://${PSP_HOST}/v1/nothing` }
 

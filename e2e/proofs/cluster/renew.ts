@@ -6,6 +6,7 @@ export const ALL_AT_ONCE = 16
 
 /** Of one caller after the other call, to a service: that one of two pods gets none has odds of 2 in 2^20. */
 const ONE_BY_ONE = 20
+const ANSWERED_WITHIN_MS = 1000
 
 /**
  * As `renewConnections`, for who asks one after the other, on connections that are kept: its proxy takes the newest of
@@ -17,10 +18,11 @@ export async function renewSerially(
   reads: readonly Call[],
   connections: string,
 ): Promise<void> {
-  await calls(
-    reads.map((read) => ({ ...read, repeat: ONE_BY_ONE })),
-    { connections },
-  )
+  for (const read of reads) {
+    const [first] = await calls([{ ...read, timeoutMs: ANSWERED_WITHIN_MS }], { connections })
+    // Where nobody answers none is open.
+    if (first?.status !== 0) await calls([{ ...read, repeat: ONE_BY_ONE }], { connections })
+  }
 }
 
 /**
