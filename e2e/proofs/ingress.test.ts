@@ -1,5 +1,6 @@
 /** The way in: whose token is taken, what of a client's headers arrives, how long it is waited for. */
 import { X509Certificate } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { TENANT } from '@oms/lab/order'
 import { traceHead } from '@oms/lab/trace'
 import { gatewayCalls, linesOfTenant, linesOfTrace, newTenant } from './cluster/ingress.ts'
@@ -18,21 +19,23 @@ const STOCK = '/api/v1/stock'
 
 const OTHER_ISSUER = 'https://another.example.com'
 
-/** Believed at the gateway beside ours, with the same keys. */
+const BESIDE = 'proof-of-another-issuer'
+const AUTHENTICATIONS = `/apis/security.istio.io/v1/namespaces/${INGRESS}/requestauthentications`
+
+/** Believed at the gateway beside ours, with the same keys; the run takes it away at its end. */
 async function addIssuer(mesh: Mesh): Promise<void> {
-  const path = `/apis/security.istio.io/v1/namespaces/${INGRESS}/requestauthentications/orders-jwt`
-  const ours = (await mesh.api.read(path))?.['spec'].jwtRules[0]
+  const ours = (await mesh.api.read(`${AUTHENTICATIONS}/orders-jwt`))?.['spec'].jwtRules[0]
   if (ours === undefined) return
   const { jwks, jwksUri } = ours
+  const jwtRules = [{ issuer: OTHER_ISSUER, ...(jwks === undefined ? { jwksUri } : { jwks }) }]
+  const beside = await mesh.api.read(`${AUTHENTICATIONS}/${BESIDE}`)
+  if (isDeepStrictEqual(beside?.['spec'].jwtRules, jwtRules)) return
   await mesh.istiod.pushed(() =>
-    mesh.changes.create({
+    mesh.changesOf('another issuer').create({
       apiVersion: 'security.istio.io/v1',
       kind: 'RequestAuthentication',
-      metadata: { name: 'proof-of-another-issuer', namespace: INGRESS },
-      spec: {
-        selector: { matchLabels: { istio: 'ingressgateway' } },
-        jwtRules: [{ issuer: OTHER_ISSUER, ...(jwks === undefined ? { jwksUri } : { jwks }) }],
-      },
+      metadata: { name: BESIDE, namespace: INGRESS },
+      spec: { selector: { matchLabels: { istio: 'ingressgateway' } }, jwtRules },
     }),
   )
 }

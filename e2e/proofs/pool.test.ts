@@ -1,9 +1,9 @@
 /** How much one caller may ask of a service at once, and how much a service takes. */
 import { until } from './cluster/api.ts'
+import { together } from './cluster/envoy.ts'
 import { countBy, mostAtOnce } from './cluster/measure.ts'
 import { OM, statOf } from './cluster/names.ts'
 import { chargeOf, linesOf, PAYMENT, paymentCaller, readOf } from './cluster/payment.ts'
-import { scaleTo } from './cluster/scale.ts'
 import { atLeast, between, proof } from './proof.ts'
 
 const RULES = 'istio-config/destinationrule-circuit-breaker.yaml'
@@ -52,36 +52,50 @@ proof(
   },
 )
 
+/** More for each pod than the 150 that one caller gets, and less than a caller's own limit. */
+const [CALLERS_A_POD, CALLS_AT_ONCE] = [2, 90]
+/** Each is a new connection, and of a caller's calls fifty may wait for theirs: 0.9 s. */
+const EVERY_MS = 18
+
 proof(
   'pool.inbound',
   {
     promise:
-      'A service takes more than one caller may ask: two with 90 requests each are both served.',
+      'A service takes more than one caller may ask: two for each pod, with 90 requests each, are all served.',
     manifests: ['istio-config/sidecar.yaml'],
     fields: ['Sidecar order-management/default spec.inboundConnectionPool'],
     timeoutMs: 180_000,
   },
   async (mesh, saw) => {
-    await scaleTo(mesh, 'payment-service', 1)
-    const callers = [
-      await paymentCaller(mesh, { fresh: true }),
-      await paymentCaller(mesh, { fresh: true }),
-    ]
-    const { envoy: server } = await mesh.onePod('payment-service')
-    const charge = chargeOf({ fault: 'delay=2000;status=200', key: null })
-    const { value: answers, added } = await server.during(() =>
-      Promise.all(
-        callers.map((caller) => caller.calls([{ ...charge, repeat: 90 }], { everyMs: 8 })),
+    const pods = await mesh.pods('payment-service')
+    const callers = await Promise.all(
+      Array.from({ length: pods.length * CALLERS_A_POD }, () =>
+        paymentCaller(mesh, { fresh: true }),
       ),
     )
-    const lines = await linesOf(mesh, charge, 180)
+    const all = callers.length * CALLS_AT_ONCE
+    const [first, ...others] = await mesh.envoys('payment-service')
+    if (first === undefined) throw new Error('payment-service has no pod.')
+    // All overlap, within the 3 s that the mesh waits for it.
+    const charge = chargeOf({ fault: 'delay=2500;status=200', key: null })
+    const { value: answers, added } = await together([first, ...others]).during(() =>
+      Promise.all(
+        callers.map((caller) =>
+          caller.calls([{ ...charge, repeat: CALLS_AT_ONCE }], { everyMs: EVERY_MS }),
+        ),
+      ),
+    )
+    const lines = await linesOf(mesh, charge, all)
     saw(
       'ledger',
       'the callers’ answers',
       countBy(answers.flat(), ({ status }) => status),
-      { 200: 180 },
+      { 200: all },
     )
-    saw('ledger', 'payment-service: at most at once', mostAtOnce(lines), between(151, 180))
+    for (const { metadata } of pods) {
+      const atOnce = mostAtOnce(lines.filter(({ pod }) => pod === metadata.name))
+      saw('ledger', 'a pod of payment-service: at most at once', atOnce, between(151, all))
+    }
     const inbound = (stat: string): number => added.of(statOf('inbound|8080||', stat))
     const overflows = OVERFLOWS.reduce((sum, stat) => sum + inbound(stat), 0)
     saw('envoy', 'payment-service: overflows', overflows, 0)
@@ -89,10 +103,11 @@ proof(
       'envoy',
       'payment-service: upstream_rq_total',
       inbound('upstream_rq_total'),
-      between(180, 190, 'and probes'),
+      between(all, all + 20, 'and probes'),
     )
   },
 )
+
 /** An address that nobody has (RFC 5737). */
 const NOWHERE = '192.0.2.1'
 /** Enough that the lost address is chosen once: the odds against it are (2/3)^24, one in 16,800. */

@@ -12,7 +12,7 @@ import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { EXTERNAL, OM, originOf, PAYMENT_ROUTES, PROBES } from './cluster/names.ts'
 import { PROBE_LABEL } from './cluster/probe.ts'
-import { ALL_AT_ONCE, renewConnections } from './cluster/renew.ts'
+import { ALL_AT_ONCE, renewSerially } from './cluster/renew.ts'
 import { atLeast, between, proof, type Saw } from './proof.ts'
 
 const FILE = 'istio-config/observability-telemetry.yaml'
@@ -120,28 +120,37 @@ const ORDERS = [
   },
 ] as const
 
-function place(mesh: Mesh, head: TraceHead, token: string) {
-  return mesh.gateway({
+/** @param connections as `renewOrders` gave them. */
+async function place(mesh: Mesh, head: TraceHead, token: string, connections: string) {
+  const [answer] = await gatewayCalls(mesh, [orderOf(head, token)], { connections })
+  return answer
+}
+
+function orderOf(head: TraceHead, token: string) {
+  return {
     method: 'POST',
     path: '/api/v1/orders',
     tenant: TENANT,
     headers: { 'idempotency-key': randomUUID(), ...head.headers },
     body: { ...ORDER, payment_token: token },
-  })
+  }
 }
 
-/** A connection traces as it did when it began until its next answer, which closes it: every one is used once. */
-async function renewOrders(mesh: Mesh): Promise<void> {
-  for (let round = 0; round < 2; round++) {
-    const orders = Array.from({ length: ALL_AT_ONCE }, () => ({
-      method: 'POST',
-      path: '/api/v1/orders',
-      tenant: TENANT,
-      headers: { 'idempotency-key': randomUUID(), ...traceHead(false).headers },
-      body: ORDER,
-    }))
-    await gatewayCalls(mesh, orders, { workers: ALL_AT_ONCE })
-  }
+/** Of one client after the other order: that a service's pod gets none of the gateway has odds of 2 in 2^20. */
+const ONE_BY_ONE = 20
+
+/**
+ * A connection traces as it did when it began until its next answer, which closes it. Many at once reach those that the
+ * services keep among themselves; one after the other those that the gateway takes for this client.
+ * @returns the client's connections, that orders are placed by afterwards.
+ */
+async function renewOrders(mesh: Mesh): Promise<string> {
+  const connections = randomUUID()
+  const orders = (count: number) =>
+    Array.from({ length: count }, () => orderOf(traceHead(false), 'pm_approve0001'))
+  await gatewayCalls(mesh, orders(2 * ALL_AT_ONCE), { workers: ALL_AT_ONCE })
+  await gatewayCalls(mesh, orders(ONE_BY_ONE), { connections })
+  return connections
 }
 
 /** payment-service's first answer is 503: the route that retries writes the fault into the request. */
@@ -177,14 +186,14 @@ proof(
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
-    await renewOrders(mesh)
+    const connections = await renewOrders(mesh)
     const proxies = await proxiesOf(mesh)
     const before = await Promise.all(proxies.map((each) => each.stats()))
     for (const { what, token, status, tree } of ORDERS) {
       const head = traceHead(true)
       if (what === 'retried') await failFirstTry(mesh)
-      const answer = await place(mesh, head, token)
-      saw('ledger', `${what}: the answer`, answer.status, status)
+      const answer = await place(mesh, head, token, connections)
+      saw('ledger', `${what}: the answer`, answer?.status, status)
       const spans = await untilSpans(mesh, head, tree.length)
       saw('jaeger', `${what}: the tree`, treeOf(spans, tell), tree)
       saw('jaeger', `${what}: spans whose parent is lost`, lostOf(spans, head), [])
@@ -367,12 +376,12 @@ proof(
   async (mesh, saw) => {
     const caller = await mesh.probe({ namespace: OM, account: 'order-service' })
     const health = { url: `${originOf('payment-service')}/health` }
-    await renewOrders(mesh)
-    await renewConnections(caller, [health])
+    const connections = await renewOrders(mesh)
+    await renewSerially(caller, [health], connections)
     // All of them first: proxies send their spans every 5 s.
     const [head, bare, stranger] = [traceHead(true), traceHead(true), traceHead(true)]
-    await place(mesh, head, 'pm_approve0001')
-    await caller.call({ ...health, headers: bare.headers })
+    await place(mesh, head, 'pm_approve0001', connections)
+    await caller.calls([{ ...health, headers: bare.headers }], { connections })
     await mesh.gateway({ path: '/api/v1/orders', headers: stranger.headers })
     const spans = await untilSpans(mesh, head, ORDERS[0].tree.length)
     const [line] = await linesOfTrace(mesh, 'payment-service', head, 1)
