@@ -139,6 +139,9 @@ function orderOf(head: TraceHead, token: string) {
 /** Of one client after the other order: that a service's pod gets none of the gateway has odds of 2 in 2^20. */
 const ONE_BY_ONE = 20
 
+/** More than the connections that the services keep among themselves. */
+const ROUNDS = 3
+
 /**
  * A connection traces as it did when it began until its next answer, which closes it. Many at once reach those that the
  * services keep among themselves; one after the other those that the gateway takes for this client.
@@ -148,7 +151,7 @@ async function renewOrders(mesh: Mesh): Promise<string> {
   const connections = randomUUID()
   const orders = (count: number) =>
     Array.from({ length: count }, () => orderOf(traceHead(false), 'pm_approve0001'))
-  await gatewayCalls(mesh, orders(2 * ALL_AT_ONCE), { workers: ALL_AT_ONCE })
+  await gatewayCalls(mesh, orders(ROUNDS * ALL_AT_ONCE), { workers: ALL_AT_ONCE })
   await gatewayCalls(mesh, orders(ONE_BY_ONE), { connections })
   return connections
 }
