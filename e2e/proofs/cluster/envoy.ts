@@ -121,6 +121,8 @@ export async function forwardPort(
       (opened) => {
         const webSocket = typeof opened === 'function' ? opened() : opened
         socket.on('close', () => webSocket?.close())
+        // The pod has gone: a connection that is kept would wait for an answer until its time is up.
+        webSocket?.on('close', () => socket.destroy())
       },
       () => socket.destroy(),
     )

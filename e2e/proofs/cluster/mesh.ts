@@ -41,6 +41,8 @@ export interface Mesh {
   linesOf(of: LedgerOf, wanted: (line: Line) => boolean): Promise<readonly Line[]>
   /** From outside of the mesh. @param tenant of the token; none: no token. */
   gateway(call: GatewayCall & { readonly tenant?: string }): Promise<Answer>
+  /** All pods that a selector finds as one. @throws Error where there is none. */
+  envoyOfAll(selector: string, namespace: string): Promise<Envoy>
   /** All of the ingress gateway as one. */
   gatewayEnvoy(): Promise<Envoy>
   token(options: TokenOptions): Promise<string>
@@ -137,7 +139,7 @@ async function connect(target: Target): Promise<Connection> {
   }
 
   async function proxyOf(pod: KubernetesObject): Promise<Envoy> {
-    const key = keyOf(pod.metadata)
+    const key = `${pod.metadata.namespace}/${pod.metadata.name}`
     const known = proxies.get(key) ?? openEnvoy(api, pod)
     proxies.set(key, known)
     return known
@@ -185,9 +187,9 @@ async function connect(target: Target): Promise<Connection> {
     return JSON.parse(answer.text).data
   }
 
-  async function gatewayEnvoy(): Promise<Envoy> {
-    const [first, ...others] = await envoysOf('istio=ingressgateway', INGRESS)
-    if (first === undefined) throw new Error(`There is no gateway's pod in ${INGRESS}.`)
+  async function envoyOfAll(selector: string, namespace: string): Promise<Envoy> {
+    const [first, ...others] = await envoysOf(selector, namespace)
+    if (first === undefined) throw new Error(`There is no pod of ${selector} in ${namespace}.`)
     return together([first, ...others])
   }
 
@@ -212,6 +214,7 @@ async function connect(target: Target): Promise<Connection> {
       fresh.push(probe)
       return probe
     }
+    const lent = new Set<Probe>()
     return {
       api,
       target,
@@ -219,7 +222,11 @@ async function connect(target: Target): Promise<Connection> {
       changes,
       changesOf: journal.changesOf,
       istiod,
-      probe,
+      async probe(options) {
+        const known = await probe(options)
+        lent.add(known)
+        return known
+      },
       async freshProbe(options) {
         return own(await takeSpare(options))
       },
@@ -247,11 +254,14 @@ async function connect(target: Target): Promise<Connection> {
         )
       },
       gateway,
-      gatewayEnvoy,
+      envoyOfAll,
+      gatewayEnvoy: () => envoyOfAll('istio=ingressgateway', INGRESS),
       token: signer,
       processorLedger,
       async end() {
         await Promise.all(fresh.map((each) => each.remove()))
+        // A gateway that ends would wait for them.
+        await Promise.all([...lent].map((each) => each.release()))
         const touched = changes.deployments()
         await takeBack(changes)
         for (const each of touched) {
@@ -269,26 +279,14 @@ async function connect(target: Target): Promise<Connection> {
     await Promise.all(all.map(async (each) => (await each.catch(() => undefined))?.remove()))
   }
 
-  /** One that has gone is silent until its time is up. */
-  async function dropGone(): Promise<void> {
-    const pods = await api.list('/api/v1/pods')
-    const there = new Set(pods.map(({ metadata }) => keyOf(metadata)))
-    for (const [key, opening] of proxies) {
-      if (there.has(key)) continue
-      proxies.delete(key)
-      await (await opening.catch(() => undefined))?.close()
-    }
-  }
-
   async function settled(): Promise<void> {
-    await dropGone()
     const probes = await Promise.all([...shared.values(), ...spares.values()])
     const injected = probes.filter(({ pod }) => pod.metadata.labels?.[INJECT] === 'true')
     const envoys = await Promise.all([...proxies.values(), ...injected.map((each) => each.envoy())])
     await Promise.all(
       envoys.map((envoy) =>
         until(`${envoy.pod} settled`, SETTLED_WITHIN_MS, async () => {
-          // One that goes just now prepares nothing.
+          // A pod that has gone prepares nothing.
           const warming = await warmingIn(envoy).catch(() => 0)
           return warming === 0 ? true : undefined
         }),
@@ -297,10 +295,6 @@ async function connect(target: Target): Promise<Connection> {
   }
 
   return { begin, forget, settled }
-}
-
-function keyOf({ namespace, name }: KubernetesObject['metadata']): string {
-  return `${namespace}/${name}`
 }
 
 /** Every image of the product has Node: the probe's program is a ConfigMap's. */

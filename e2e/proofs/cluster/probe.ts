@@ -89,6 +89,8 @@ export interface Probe {
   dial(dial: Dial): Promise<Dialled>
   /** Its own sidecar. @throws Error where it has none. */
   envoy(): Promise<Envoy>
+  /** Closes the connections that calls have named. */
+  release(): Promise<void>
   remove(): Promise<void>
 }
 
@@ -105,8 +107,11 @@ export async function createProbe(api: Api, image: string, options: ProbeOptions
     opened ??= openEnvoy(api, pod)
     return opened
   }
-  const calls = async (all: readonly Call[], pace: Pace = {}): Promise<readonly Answer[]> =>
-    ((await session.ask({ calls: all, ...pace })) as { answers: readonly Answer[] }).answers
+  let keeps = false
+  const calls = async (all: readonly Call[], pace: Pace = {}): Promise<readonly Answer[]> => {
+    keeps ||= pace.connections !== undefined
+    return ((await session.ask({ calls: all, ...pace })) as { answers: readonly Answer[] }).answers
+  }
   return {
     pod,
     name: pod.metadata.name,
@@ -121,7 +126,14 @@ export async function createProbe(api: Api, image: string, options: ProbeOptions
       return ((await session.ask({ dial: { ...dial, ...sent } })) as { answer: Dialled }).answer
     },
     envoy,
+    async release() {
+      if (!keeps) return
+      keeps = false
+      // Those of another name close the former.
+      await session.ask({ calls: [], connections: '' })
+    },
     async remove() {
+      keeps = false
       session.close()
       await (await opened?.catch(() => undefined))?.close()
       await api.remove(pathOf(pod), 0)
