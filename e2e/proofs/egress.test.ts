@@ -1,6 +1,6 @@
 /** The way out: one host, one caller, one gateway. */
 import type { KubernetesObject } from './cluster/api.ts'
-import { type Envoy, together } from './cluster/envoy.ts'
+import type { Envoy } from './cluster/envoy.ts'
 import { probesLedger, readLedger } from './cluster/ledger.ts'
 import { accessOf } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
@@ -40,10 +40,8 @@ async function askedSince(mesh: Mesh, sinceMs: number): Promise<readonly Asked[]
   )
 }
 
-async function egressGateway(mesh: Mesh): Promise<Envoy> {
-  const [first, ...others] = await mesh.envoysOf('istio=egressgateway', EGRESS)
-  if (first === undefined) throw new Error(`There is no gateway's pod in ${EGRESS}.`)
-  return together([first, ...others])
+function egressGateway(mesh: Mesh): Promise<Envoy> {
+  return mesh.envoyOfAll('istio=egressgateway', EGRESS)
 }
 
 proof(

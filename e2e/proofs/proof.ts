@@ -132,7 +132,7 @@ export async function lackOf({ needs = [] }: Told): Promise<string | undefined> 
   return lacking === undefined ? undefined : LACKS[lacking]
 }
 
-/** What a proof changed is taken back after its own time. */
+/** What a proof changed is taken back after its own time, and after what was under way then. */
 const LEAVE_WITHIN_MS = 120_000
 /** The mutants' runner takes them from PROOFS, without vitest. */
 const vitest = process.env['VITEST'] === undefined ? undefined : await import('vitest')
@@ -143,7 +143,7 @@ export function proof(name: string, told: Told, body: Body): void {
   if (vitest === undefined) return
   const { expect, test } = vitest
   const options = {
-    timeout: (told.timeoutMs ?? TIMEOUT_MS) + LEAVE_WITHIN_MS,
+    timeout: (told.timeoutMs ?? TIMEOUT_MS) + ENDS_WITHIN_MS + LEAVE_WITHIN_MS,
     concurrent: told.beside ?? false,
   }
   test(name, options, async ({ task, skip }) => {

@@ -12,7 +12,7 @@ import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { EXTERNAL, OM, originOf, PAYMENT_ROUTES, PROBES } from './cluster/names.ts'
 import { PROBE_LABEL } from './cluster/probe.ts'
-import { ALL_AT_ONCE, renewSerially } from './cluster/renew.ts'
+import { ALL_AT_ONCE, ONE_BY_ONE, renewSerially } from './cluster/renew.ts'
 import { atLeast, between, proof, type Saw } from './proof.ts'
 
 const FILE = 'istio-config/observability-telemetry.yaml'
@@ -135,9 +135,6 @@ function orderOf(head: TraceHead, token: string) {
     body: { ...ORDER, payment_token: token },
   }
 }
-
-/** Of one client after the other order: that a service's pod gets none of the gateway has odds of 2 in 2^20. */
-const ONE_BY_ONE = 20
 
 /** More than the connections that the services keep among themselves. */
 const ROUNDS = 3

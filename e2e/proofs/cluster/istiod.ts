@@ -88,8 +88,8 @@ export function createIstiod(api: Api): Istiod {
         const now = await pushes()
         if (now.made !== last.made || now.taken !== last.taken) since = performance.now()
         last = now
-        const isBegun = now.made > before.made && now.taken - before.taken >= now.proxies
-        return isBegun && performance.now() - since > QUIET_MS ? true : undefined
+        const isPushed = now.made > before.made && now.taken - before.taken >= now.proxies
+        return isPushed && performance.now() - since > QUIET_MS ? true : undefined
       },
       100,
     )

@@ -5,7 +5,7 @@ import type { Call, Probe } from './probe.ts'
 export const ALL_AT_ONCE = 16
 
 /** Of one caller after the other call, to a service: that one of two pods gets none has odds of 2 in 2^20. */
-const ONE_BY_ONE = 20
+export const ONE_BY_ONE = 20
 const ANSWERED_WITHIN_MS = 1000
 
 /**

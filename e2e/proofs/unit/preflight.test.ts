@@ -7,6 +7,7 @@ import type { Target } from '../cluster/target.ts'
 const TARGET: Target = { name: 'context kind', context: 'kind', journal: '/nowhere' }
 /** As good as any object that is looked for. */
 const READY = { apiVersion: '', kind: '', metadata: { name: '' }, status: { readyReplicas: 1 } }
+
 interface Cluster {
   /** Ends of paths of what it lacks; default: it has whatever is looked for. */
   readonly without?: readonly string[]
