@@ -132,7 +132,11 @@ await runJob(USAGE, async (job) => {
   const system = await startSystem(await withPostgres(job))
   const orders = await placeOrders(system)
   const children = new Set<ChildProcess>()
-  atEnd.push(() => endChildren(children))
+  const ended = new AbortController()
+  atEnd.push(() => {
+    ended.abort()
+    return endChildren(children)
+  })
   say(`${requests} requests of each operation of ${services.join(', ')}, seed ${seed}`)
 
   async function fuzzService(service: Service): Promise<readonly FuzzResult[]> {
@@ -149,21 +153,16 @@ await runJob(USAGE, async (job) => {
     // What one run has found, the next would find again.
     for (let run = 0; run < runs && results.every(({ clean }) => clean); run++) {
       const size = Math.ceil(requests / runs)
-      const each = { ...common, seed: seed + run }
-      results.push(
-        await fuzz({
-          ...each,
-          phases: ['coverage', 'fuzzing'],
-          maxExamples: size,
-          folder: join(folder, `${service}-${run}`),
-        }),
-        await fuzz({
-          ...each,
-          phases: ['stateful'],
-          maxExamples: Math.ceil(size / REQUESTS_OF_A_SCENARIO),
-          folder: join(folder, `${service}-${run}-stateful`),
-        }),
-      )
+      for (const { phases, maxExamples } of [
+        { phases: ['coverage', 'fuzzing'], maxExamples: size },
+        { phases: ['stateful'], maxExamples: Math.ceil(size / REQUESTS_OF_A_SCENARIO) },
+      ] as const) {
+        // Its folder goes with the job's: none begins when the job ends.
+        ended.signal.throwIfAborted()
+        const ofRun = join(folder, [service, run, ...phases].join('-'))
+        const options = { ...common, seed: seed + run, phases, maxExamples, folder: ofRun }
+        results.push(await fuzz(options))
+      }
       say(`${service}: run ${run + 1} of ${runs}`)
     }
     return results

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -13,6 +13,7 @@ const SUPPLIED = 1500
 /** Orders at once; each is sent three times. */
 const WIDTH = 12
 
+const folder = mkdtempSync(join(tmpdir(), 'oms-hot-'))
 let running: TestSystem
 
 beforeAll(async () => {
@@ -23,7 +24,7 @@ beforeAll(async () => {
     inventory: quiet,
   })
   const file = (name: string, records: readonly object[]): string => {
-    const path = join(tmpdir(), `oms-${name}-${randomUUID()}.json`)
+    const path = join(folder, `${name}.json`)
     writeFileSync(path, JSON.stringify(records))
     return path
   }
@@ -33,7 +34,10 @@ beforeAll(async () => {
   await running.system.operate('order', 'prices', file('prices', prices))
   await running.system.operate('inventory', 'stock', file('stock', stock))
 })
-afterAll(() => running.close())
+afterAll(async () => {
+  await running.close()
+  rmSync(folder, { recursive: true })
+})
 
 test('2,000 orders, each sent three times, over two hot SKUs in random order: stock ends at 0, one answer each', async () => {
   let confirmed = 0
