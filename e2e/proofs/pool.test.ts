@@ -108,8 +108,10 @@ proof(
 
 /** An address that nobody has (RFC 5737). */
 const NOWHERE = '192.0.2.1'
-/** Enough that the lost address is chosen once: the odds against it are (2/3)^24, one in 16,800. */
-const READS = 24
+/** Enough that the lost address is chosen twice or more: of one of three, the odds against it are one in 115,000. */
+const READS = 36
+/** Others are answered in a few. */
+const MET_IT_MS = 300
 
 proof(
   'pool.connect',
@@ -141,14 +143,17 @@ proof(
     const { value: answers, added } = await caller.during(() =>
       caller.calls([{ ...read, repeat: READS }]),
     )
-    const longest = Math.max(...answers.map(({ ms }) => ms))
+    // Not the longest: a retry may choose the address again. Not the shortest: the node may say that it is unreachable.
+    const met = answers.map(({ ms }) => ms).filter((ms) => ms > MET_IT_MS)
+    const median = met.sort((a, b) => a - b)[Math.floor(met.length / 2)] ?? 0
     saw(
       'ledger',
       'the caller’s answers',
       countBy(answers, ({ status }) => status),
       { 200: READS },
     )
-    saw('ledger', 'milliseconds of the longest call', longest, between(1000, 1500))
+    const slow = `milliseconds of a call that met it: median of ${met.length}`
+    saw('ledger', slow, median, between(1000, 1500))
     saw(
       'envoy',
       'caller: upstream_cx_connect_timeout',
