@@ -14,6 +14,8 @@ export interface Job {
   readonly folder: string
   /** Run at the end, the last one first, also after Ctrl-C. */
   readonly atEnd: (() => Promise<unknown>)[]
+  /** Aborted when the end begins, before any of them: nothing more is to begin. */
+  readonly ended: AbortSignal
   say(line: string): void
 }
 
@@ -37,6 +39,7 @@ export async function runJob(usage: string, work: (job: Job) => Promise<boolean>
   // As root PostgreSQL runs as user postgres, who must get through.
   chmodSync(folder, 0o755)
   const atEnd: Job['atEnd'] = [async () => rmSync(folder, { recursive: true, force: true })]
+  const ended = new AbortController()
   let ending: Promise<void> | undefined
   let interrupted = false
 
@@ -46,6 +49,7 @@ export async function runJob(usage: string, work: (job: Job) => Promise<boolean>
   }
 
   async function endAll(): Promise<void> {
+    ended.abort()
     for (const step of atEnd.reverse())
       await step().catch((error: Error) => console.error(error.message))
   }
@@ -64,7 +68,7 @@ export async function runJob(usage: string, work: (job: Job) => Promise<boolean>
     })
 
   try {
-    process.exitCode = (await work({ folder, atEnd, say })) ? 0 : 1
+    process.exitCode = (await work({ folder, atEnd, ended: ended.signal, say })) ? 0 : 1
   } catch (error) {
     // What is cut off by the end complains; nobody has to hear it.
     if (interrupted) return

@@ -74,15 +74,11 @@ interface Runner {
   totals(): Endurance
 }
 
-function createRunner({ postgres, folder, atEnd, say }: DatabaseJob, width: number): Runner {
+function createRunner({ postgres, folder, atEnd, ended, say }: DatabaseJob, width: number): Runner {
   const sites = new Set<Promise<ProcessSite>>()
   const failures: string[] = []
   let totals: Endurance = { armed: 0, met: 0, endedAfterMs: 0 }
-  let ended = false
-  atEnd.push(async () => {
-    ended = true
-    await Promise.allSettled([...sites].map(async (site) => (await site).close()))
-  })
+  atEnd.push(() => Promise.allSettled([...sites].map(async (site) => (await site).close())))
 
   async function runOne({ label, run }: Case, site: ProcessSite): Promise<boolean> {
     try {
@@ -100,7 +96,7 @@ function createRunner({ postgres, folder, atEnd, say }: DatabaseJob, width: numb
       return true
     } catch (error) {
       // What is cut off by the end complains; nobody has to hear it.
-      if (ended) return false
+      if (ended.aborted) return false
       failures.push(label)
       say(`FAILED ${label}\n${(error as Error).message}\n${site.warnings()}`)
       return false
@@ -125,7 +121,7 @@ function createRunner({ postgres, folder, atEnd, say }: DatabaseJob, width: numb
     async function work(): Promise<void> {
       let site: Promise<ProcessSite> | undefined
       for (const each of queue) {
-        if (ended) return
+        if (ended.aborted) return
         site ??= open()
         if (await runOne(each, await site)) continue
         await close(site)
@@ -135,7 +131,7 @@ function createRunner({ postgres, folder, atEnd, say }: DatabaseJob, width: numb
     }
 
     await Promise.all(Array.from({ length: Math.min(width, cases.length) }, work))
-    if (ended) throw new Error('The job was ended.')
+    ended.throwIfAborted()
   }
 
   return { run, failures, totals: () => totals }

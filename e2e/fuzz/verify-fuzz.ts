@@ -126,17 +126,13 @@ function findingsOf({ output }: FuzzResult): string {
 }
 
 await runJob(USAGE, async (job) => {
-  const { say, folder, atEnd } = job
+  const { say, folder, atEnd, ended } = job
   const { requests, services, seed } = readOptions()
   const program = await installSchemathesis(say)
   const system = await startSystem(await withPostgres(job))
   const orders = await placeOrders(system)
   const children = new Set<ChildProcess>()
-  const ended = new AbortController()
-  atEnd.push(() => {
-    ended.abort()
-    return endChildren(children)
-  })
+  atEnd.push(() => endChildren(children))
   say(`${requests} requests of each operation of ${services.join(', ')}, seed ${seed}`)
 
   async function fuzzService(service: Service): Promise<readonly FuzzResult[]> {
@@ -158,7 +154,7 @@ await runJob(USAGE, async (job) => {
         { phases: ['stateful'], maxExamples: Math.ceil(size / REQUESTS_OF_A_SCENARIO) },
       ] as const) {
         // Its folder goes with the job's: none begins when the job ends.
-        ended.signal.throwIfAborted()
+        ended.throwIfAborted()
         const ofRun = join(folder, [service, run, ...phases].join('-'))
         const options = { ...common, seed: seed + run, phases, maxExamples, folder: ofRun }
         results.push(await fuzz(options))

@@ -1,6 +1,6 @@
 /** How much one caller may ask of a service at once, and how much a service takes. */
 import { until } from './cluster/api.ts'
-import { countBy, mostAtOnce } from './cluster/measure.ts'
+import { countBy, median, mostAtOnce } from './cluster/measure.ts'
 import { OM, statOf } from './cluster/names.ts'
 import { chargeOf, linesOf, PAYMENT, paymentCaller, readOf } from './cluster/payment.ts'
 import { atLeast, between, proof } from './proof.ts'
@@ -145,7 +145,6 @@ proof(
     )
     // Not the longest: a retry may choose the address again. Not the shortest: the node may say that it is unreachable.
     const met = answers.map(({ ms }) => ms).filter((ms) => ms > MET_IT_MS)
-    const median = met.sort((a, b) => a - b)[Math.floor(met.length / 2)] ?? 0
     saw(
       'ledger',
       'the caller’s answers',
@@ -153,12 +152,15 @@ proof(
       { 200: READS },
     )
     const slow = `milliseconds of a call that met it: median of ${met.length}`
-    saw('ledger', slow, median, between(1000, 1500))
+    saw('ledger', slow, median(met), between(1000, 1500))
+    const timedOut = added('upstream_cx_connect_timeout')
+    saw('envoy', 'caller: upstream_cx_connect_timeout', timedOut, atLeast(1))
+    const failed = added('upstream_cx_connect_fail')
     saw(
-      'envoy',
-      'caller: upstream_cx_connect_timeout',
-      added('upstream_cx_connect_timeout'),
-      atLeast(1),
+      'ledger',
+      'milliseconds of those that met it, together',
+      met.reduce((all, ms) => all + ms, 0),
+      between(timedOut * 1000, failed * 1500, `Envoy: ${timedOut} of ${failed} connects timed out`),
     )
   },
 )

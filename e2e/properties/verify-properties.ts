@@ -50,18 +50,18 @@ function readOptions() {
 
 /** The worlds of one lane, one after the other. */
 function createWorlds({ postgres, atEnd, say }: DatabaseJob, lane: number): () => Promise<World> {
-  let world: World | undefined
+  let world: Promise<World> | undefined
   let runs = 0
-  atEnd.push(async () => world?.close())
+  atEnd.push(async () => (await world)?.close())
   return async () => {
     if (world !== undefined && runs > 0 && runs % RUNS_OF_A_WORLD === 0) {
       const old = world
       world = undefined
-      await old.close()
+      await (await old).close()
       say(`${runs} runs in lane ${lane + 1}`)
     }
     runs++
-    world ??= await createWorld({ superuserUrl: postgres.url, password: JOB_PASSWORD })
+    world ??= createWorld({ superuserUrl: postgres.url, password: JOB_PASSWORD })
     return world
   }
 }
@@ -79,6 +79,8 @@ await runJob(USAGE, async (job) => {
     try {
       await repeatSteps(await nextWorld(0), steps)
     } catch (error) {
+      // What the end cuts off is no violation.
+      job.ended.throwIfAborted()
       console.error(error)
       job.say(`violated again: ${name}`)
       return false
@@ -86,6 +88,7 @@ await runJob(USAGE, async (job) => {
     job.say(`holds: ${name}`)
   }
   const { runs, tally, failure } = await checkProperties({ nextWorld, ...options })
+  job.ended.throwIfAborted()
   const kinds = [...tally.steps].sort(([, one], [, other]) => other - one)
   for (const [kind, count] of kinds) console.info(`${String(count).padStart(8)}  ${kind}`)
   if (failure !== undefined) console.error(failure)

@@ -53,7 +53,7 @@ function differences(before: HostState, after: HostState): readonly string[] {
     ])
 }
 
-await runJob(USAGE, async ({ say, atEnd }) => {
+await runJob(USAGE, async ({ say, atEnd, ended }) => {
   const { values } = parseArgs({
     options: {
       cycles: { type: 'string', default: '20' },
@@ -70,6 +70,7 @@ await runJob(USAGE, async ({ say, atEnd }) => {
   const before = await hostState()
   let failed = 0
   for (let n = 0; n < cycles; n++) {
+    ended.throwIfAborted()
     await cycle(n, random, say)
     const left = differences(before, await hostState())
     if (left.length > 0) failed += 1
