@@ -19,7 +19,7 @@ import { DENIED, EGRESS, EXTERNAL, identityOf, OM, originOf, PROBES } from './cl
 import type { Answer, Call, Probe } from './cluster/probe.ts'
 import { renewConnections, renewSerially } from './cluster/renew.ts'
 import { probeServer, SERVER_URL } from './cluster/server.ts'
-import { proof } from './proof.ts'
+import { proof, type Saw } from './proof.ts'
 
 const FILE = 'istio-config/authorizationpolicy-default-deny.yaml'
 /** The one port among them that is named as HTTP. */
@@ -104,63 +104,64 @@ function refusedOf(edges: readonly Edge[]): number {
 const POLICIES =
   'AuthorizationPolicy order-management/allow-* spec.rules (principals, methods, paths)'
 
-proof(
-  'authz.matrix',
-  {
-    promise: 'Each identity reaches the routes that the matrix gives it, and no other.',
-    manifests: [FILE, 'apps'],
-    fields: [POLICIES, 'Istio default spec.values.meshConfig.pathNormalization'],
-    timeoutMs: 240_000,
-  },
-  async (mesh, saw) => {
-    const placed = await placeAll(mesh)
-    const connections = randomUUID()
-    const reads = SERVICES.map((service) => ({ url: `${originOf(service)}/renewed` }))
-    await eachAtMost(AT_ONCE, placed, ({ probe }) => renewSerially(probe, reads, connections))
-    const servers = (await Promise.all(SERVICES.map((service) => mesh.envoys(service)))).flat()
-    const asked = new Map<string, { readonly who: Identity; readonly edge: RouteEdge }>()
-    let answered = 0
-    const refused = await addedTo(
-      servers,
-      new RegExp(`^${DENIED.replaceAll('.', '\\.')}$`),
-      async () => {
-        await eachAtMost(AT_ONCE, placed, async ({ identity, probe }) => {
-          const calls = ROUTES.map((edge): Call => {
-            const orderId = newOrderId()
-            asked.set(orderId, { who: identity, edge })
-            return { url: edge.url, method: edge.method, headers: { 'x-order-id': orderId } }
-          })
-          const answers = await probe.calls(calls, { connections })
-          answered += answers.filter(isIn).length
+for (const service of SERVICES)
+  proof(
+    `authz.matrix.${service.replace('-service', '')}`,
+    {
+      promise: `Each identity reaches the routes of ${service} that the matrix gives it, and no other.`,
+      manifests: [FILE, 'apps'],
+      fields: [POLICIES, 'Istio default spec.values.meshConfig.pathNormalization'],
+      timeoutMs: 240_000,
+    },
+    (mesh, saw) => seeMatrix(mesh, saw, service),
+  )
+
+async function seeMatrix(mesh: Mesh, saw: Saw, service: (typeof SERVICES)[number]): Promise<void> {
+  const routes = ROUTES.filter(({ callee }) => callee['app'] === service)
+  const placed = await placeAll(mesh)
+  const connections = randomUUID()
+  const reads = [{ url: `${originOf(service)}/renewed` }]
+  await eachAtMost(AT_ONCE, placed, ({ probe }) => renewSerially(probe, reads, connections))
+  const servers = await mesh.envoys(service)
+  const asked = new Map<string, { readonly who: Identity; readonly edge: RouteEdge }>()
+  let answered = 0
+  const refused = await addedTo(
+    servers,
+    new RegExp(`^${DENIED.replaceAll('.', '\\.')}$`),
+    async () => {
+      await eachAtMost(AT_ONCE, placed, async ({ identity, probe }) => {
+        const calls = routes.map((edge): Call => {
+          const orderId = newOrderId()
+          asked.set(orderId, { who: identity, edge })
+          return { url: edge.url, method: edge.method, headers: { 'x-order-id': orderId } }
         })
-      },
-    )
-    const lines = await untilLines(answered, async () => {
-      const all = SERVICES.map((service) =>
-        mesh.lines(service, ({ order_id: id }) => asked.has(id ?? '')),
-      )
-      return (await Promise.all(all)).flat()
-    })
-    const peers = new Map(lines.map(({ order_id: id, peer }) => [id as string, peer]))
-    for (const { identity } of placed) {
-      const wrong = [...asked].flatMap(([id, { who, edge }]) => {
-        if (who !== identity) return []
-        const expected = allows(identity, edge)
-          ? identityOf(identity.account, identity.namespace)
-          : undefined
-        const peer = peers.get(id)
-        return peer === expected ? [] : [`${tellEdge(edge)}: ${peer ?? 'no line'}`]
+        const answers = await probe.calls(calls, { connections })
+        answered += answers.filter(isIn).length
       })
-      saw(
-        'ledger',
-        `${name(identity)}: routes of ${ROUTES.length} that are not as the matrix says`,
-        wrong,
-        [],
-      )
-    }
-    saw('envoy', `the services: ${DENIED}`, refused, refusedOf(ROUTES))
-  },
-)
+    },
+  )
+  const lines = await untilLines(answered, () =>
+    mesh.lines(service, ({ order_id: id }) => asked.has(id ?? '')),
+  )
+  const peers = new Map(lines.map(({ order_id: id, peer }) => [id as string, peer]))
+  for (const { identity } of placed) {
+    const wrong = [...asked].flatMap(([id, { who, edge }]) => {
+      if (who !== identity) return []
+      const expected = allows(identity, edge)
+        ? identityOf(identity.account, identity.namespace)
+        : undefined
+      const peer = peers.get(id)
+      return peer === expected ? [] : [`${tellEdge(edge)}: ${peer ?? 'no line'}`]
+    })
+    saw(
+      'ledger',
+      `${name(identity)}: routes of ${routes.length} that are not as the matrix says`,
+      wrong,
+      [],
+    )
+  }
+  saw('envoy', `${service}: ${DENIED}`, refused, refusedOf(routes))
+}
 
 proof(
   'authz.egress',

@@ -4,7 +4,13 @@ import { ORDER, TENANT } from '@oms/lab/order'
 import type { KubernetesObject } from './cluster/api.ts'
 import { pathOf, until } from './cluster/api.ts'
 import type { Envoy } from './cluster/envoy.ts'
-import { gatewayCalls, gatewayLog, linesOfTenant, newTenant } from './cluster/ingress.ts'
+import {
+  gatewayCalls,
+  gatewayLog,
+  gatewayPods,
+  linesOfTenant,
+  newTenant,
+} from './cluster/ingress.ts'
 import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import {
@@ -170,7 +176,7 @@ proof(
       { op: 'add', path: '/spec/replicas', value: Math.max(2, replicas) },
     ])
     await untilRolledOut(mesh.api, INGRESS, 'istio-ingressgateway')
-    const [leaving] = await podsOf(mesh.api, INGRESS, 'istio=ingressgateway')
+    const [leaving] = await gatewayPods(mesh)
     if (leaving === undefined) throw new Error(`There is no gateway in ${INGRESS}.`)
     const envoy = await mesh.envoyOf(leaving)
     const tenant = newTenant()

@@ -4,11 +4,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { TENANT } from '@oms/lab/order'
 import { traceHead } from '@oms/lab/trace'
 import { gatewayCalls, linesOfTenant, linesOfTrace, newTenant } from './cluster/ingress.ts'
-import { countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
 import { clusterOf, GATEWAY_HTTP, INGRESS, statOf } from './cluster/names.ts'
 import { warmingIn } from './cluster/warming.ts'
-import { between, proof } from './proof.ts'
+import { between, proof, type Saw } from './proof.ts'
 
 const FILE = 'istio-config/ingress-orders.yaml'
 const ROUTES = 'istio-config/virtualservice-canary.yaml'
@@ -230,23 +229,61 @@ proof(
   },
 )
 
+interface Case {
+  readonly what: string
+  readonly path: typeof LIST | typeof STOCK
+  readonly fault: string
+  readonly status: number
+  /** Requests that reach the service. */
+  readonly tries: 1 | 2
+  /** How long the client waits, at least. */
+  readonly ms?: number
+  /** Of an answer whose body was under way. */
+  readonly cut?: boolean
+}
+
+/** Asks for all of them side by side. @param cluster the gateway's name for the service. */
+async function seeCases(mesh: Mesh, saw: Saw, cluster: string, cases: readonly Case[]) {
+  const envoy = await mesh.gatewayEnvoy()
+  const asked = cases.map((each) => ({ ...each, tenant: newTenant() }))
+  const { value: answers, added } = await envoy.during(() =>
+    gatewayCalls(
+      mesh,
+      asked.map(({ path, tenant, fault }) => ({ path, tenant, headers: { 'x-oms-fault': fault } })),
+      { workers: asked.length },
+    ),
+  )
+  for (const [n, { what, path, status, tries, tenant, ms, cut = false }] of asked.entries()) {
+    const answer = answers[n]
+    const error = cut ? 'ECONNRESET' : null
+    saw('ledger', `${what}: the answer`, [answer?.status, answer?.error ?? null], [status, error])
+    if (ms !== undefined) saw('ledger', `${what}: milliseconds`, answer?.ms, between(ms, ms + 900))
+    const service = path === LIST ? 'order-service' : 'inventory-service'
+    const lines = await linesOfTenant(mesh, service, tenant, tries)
+    saw(
+      'ledger',
+      `${what}: ${service}’s tries`,
+      lines.map(({ attempt }) => attempt).toSorted((a, b) => (a ?? 0) - (b ?? 0)),
+      tries === 1 ? [1] : [1, 2],
+    )
+  }
+  return ['upstream_rq_retry', 'upstream_rq_per_try_timeout', 'upstream_rq_timeout'].map((stat) =>
+    added.of(statOf(cluster, stat)),
+  )
+}
+
+const ORDERS_CLUSTER = clusterOf('order-service', 8080, undefined, 'stable')
+
 proof(
   'ingress.patience',
   {
-    promise:
-      'An order is waited for 12 s and sent once; stock is asked for twice, 0.9 s each, 2 s in all.',
+    promise: 'An order is waited for 12 s.',
     manifests: [ROUTES],
-    fields: [
-      'VirtualService order-service-canary spec.http[0].timeout',
-      'VirtualService order-service-canary spec.http[0].retries',
-      'VirtualService order-service-canary spec.http[1].timeout',
-      'VirtualService order-service-canary spec.http[1].retries.retryOn',
-    ],
+    fields: ['VirtualService order-service-canary spec.http[1].timeout'],
     needs: ['token'],
   },
   async (mesh, saw) => {
-    const envoy = await mesh.gatewayEnvoy()
-    const cases = [
+    const seen = await seeCases(mesh, saw, ORDERS_CLUSTER, [
       {
         what: 'an order, slow',
         path: LIST,
@@ -255,87 +292,48 @@ proof(
         status: 504,
         ms: 12_000,
       },
+    ])
+    saw('envoy', 'gateway → order: retries, tries cut, requests cut', seen, [0, 0, 1])
+  },
+)
+
+proof(
+  'ingress.once',
+  {
+    promise: 'An order that fails is sent once: who placed it tries again, with its key.',
+    manifests: [ROUTES],
+    fields: ['VirtualService order-service-canary spec.http[1].retries'],
+    needs: ['token'],
+  },
+  async (mesh, saw) => {
+    const seen = await seeCases(mesh, saw, ORDERS_CLUSTER, [
       { what: 'an order, 503', path: LIST, fault: 'status=503', tries: 1, status: 503 },
       { what: 'an order, cut', path: LIST, fault: 'drop=before', tries: 1, status: 503 },
-      {
-        what: 'stock, slow',
-        path: STOCK,
-        fault: 'delay=1500;status=200',
-        tries: 2,
-        status: 504,
-        ms: 1800,
-      },
-      {
-        what: 'stock, slow once',
-        path: STOCK,
-        fault: 'delay=1500;status=200;attempts=1',
-        tries: 2,
-        status: 200,
-      },
-      {
-        what: 'stock, 503 once',
-        path: STOCK,
-        fault: 'status=503;attempts=1',
-        tries: 2,
-        status: 200,
-      },
-      {
-        what: 'stock, cut once',
-        path: STOCK,
-        fault: 'drop=before;attempts=1',
-        tries: 2,
-        status: 200,
-      },
-      {
-        what: 'stock, trickling',
-        path: STOCK,
-        fault: 'trickle=6000',
-        tries: 1,
-        status: 200,
-        ms: 3000,
-      },
-    ] as const
-    const asked = cases.map((each) => ({ ...each, tenant: newTenant() }))
-    const { value: answers, added } = await envoy.during(() =>
-      gatewayCalls(
-        mesh,
-        asked.map(({ path, tenant, fault }) => ({
-          path,
-          tenant,
-          headers: { 'x-oms-fault': fault },
-        })),
-        { workers: asked.length },
-      ),
-    )
-    for (const [n, { what, path, status, tries, tenant, ...rest }] of asked.entries()) {
-      const answer = answers[n]
-      // Its body was under way.
-      const cut = what === 'stock, trickling' ? 'ECONNRESET' : null
-      saw('ledger', `${what}: the answer`, [answer?.status, answer?.error ?? null], [status, cut])
-      if ('ms' in rest)
-        saw('ledger', `${what}: milliseconds`, answer?.ms, between(rest.ms, rest.ms + 900))
-      const service = path === LIST ? 'order-service' : 'inventory-service'
-      const lines = await linesOfTenant(mesh, service, tenant, tries)
-      saw(
-        'ledger',
-        `${what}: ${service}’s tries`,
-        lines.map(({ attempt }) => attempt).toSorted((a, b) => (a ?? 0) - (b ?? 0)),
-        tries === 1 ? [1] : [1, 2],
-      )
-    }
-    saw(
-      'ledger',
-      'answers',
-      countBy(answers, ({ status }) => status),
-      { 200: 4, 503: 2, 504: 2 },
-    )
-    const stock = clusterOf('inventory-service')
-    const orders = clusterOf('order-service', 8080, undefined, 'stable')
-    const stats = (cluster: string): readonly number[] =>
-      ['upstream_rq_retry', 'upstream_rq_per_try_timeout', 'upstream_rq_timeout'].map((stat) =>
-        added.of(statOf(cluster, stat)),
-      )
-    saw('envoy', 'gateway → inventory: retries, tries cut, requests cut', stats(stock), [4, 3, 1])
-    saw('envoy', 'gateway → order: retries, tries cut, requests cut', stats(orders), [0, 0, 1])
+    ])
+    saw('envoy', 'gateway → order: retries, tries cut, requests cut', seen, [0, 0, 0])
+  },
+)
+
+proof(
+  'ingress.stock',
+  {
+    promise: 'Stock is asked for twice, 0.9 s each, 2 s in all.',
+    manifests: [ROUTES],
+    fields: [
+      'VirtualService order-service-canary spec.http[0].timeout',
+      'VirtualService order-service-canary spec.http[0].retries',
+    ],
+    needs: ['token'],
+  },
+  async (mesh, saw) => {
+    const common = { path: STOCK, tries: 2, status: 200 } as const
+    const seen = await seeCases(mesh, saw, clusterOf('inventory-service'), [
+      { ...common, what: 'slow', fault: 'delay=1500;status=200', status: 504, ms: 1800 },
+      { ...common, what: 'slow once', fault: 'delay=1500;status=200;attempts=1' },
+      { ...common, what: '503 once', fault: 'status=503;attempts=1' },
+      { ...common, what: 'cut once', fault: 'drop=before;attempts=1' },
+      { ...common, what: 'trickling', fault: 'trickle=6000', tries: 1, ms: 3000, cut: true },
+    ])
+    saw('envoy', 'gateway → inventory: retries, tries cut, requests cut', seen, [4, 3, 1])
   },
 )

@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   })
   if (values.list) {
     for (const { id, kills, target } of chosen)
-      console.info(`${id.padEnd(44)}${kills.join(', ').padEnd(28)}${target}`)
+      console.info(`${id.padEnd(48)}  ${kills.join(', ').padEnd(32)}  ${target}`)
     return
   }
   const results = openResults(known)

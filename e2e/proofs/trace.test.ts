@@ -5,8 +5,14 @@ import { type Span, type TraceHead, traceHead, treeOf } from '@oms/lab/trace'
 import type { KubernetesObject } from './cluster/api.ts'
 import { untilEnough } from './cluster/api.ts'
 import type { Envoy, Stats } from './cluster/envoy.ts'
-import { gatewayCalls, linesOfTenant, linesOfTrace, newTenant } from './cluster/ingress.ts'
-import { lostOf, untilSpans } from './cluster/jaeger.ts'
+import {
+  gatewayCalls,
+  gatewayPods,
+  linesOfTenant,
+  linesOfTrace,
+  newTenant,
+} from './cluster/ingress.ts'
+import { lostOf, sendAtOnce, untilSpans } from './cluster/jaeger.ts'
 import { type Line, probesLedger, readLedger, untilLines } from './cluster/ledger.ts'
 import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
@@ -166,9 +172,10 @@ async function failFirstTry(mesh: Mesh): Promise<void> {
   )
 }
 
-async function proxiesOf(mesh: Mesh): Promise<readonly Envoy[]> {
-  const services = await Promise.all(SERVICES.map((service) => mesh.envoys(service)))
-  return [await mesh.gatewayEnvoy(), ...services.flat()]
+/** Those whom an order passes. */
+async function podsOnTheWay(mesh: Mesh): Promise<readonly KubernetesObject[]> {
+  const services = await Promise.all(SERVICES.map((service) => mesh.pods(service)))
+  return [...(await gatewayPods(mesh)), ...services.flat()]
 }
 
 proof(
@@ -186,8 +193,10 @@ proof(
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
+    const pods = await podsOnTheWay(mesh)
+    await sendAtOnce(mesh, pods)
     const connections = await renewOrders(mesh)
-    const proxies = await proxiesOf(mesh)
+    const proxies = await Promise.all(pods.map(mesh.envoyOf))
     const before = await Promise.all(proxies.map((each) => each.stats()))
     for (const { what, token, status, tree } of ORDERS) {
       const head = traceHead(true)
@@ -226,7 +235,7 @@ async function watchSending(
 }
 
 const MANY = 1000
-/** Proxies send every 5 s. */
+/** Three times as long as a proxy may keep a span. */
 const SENT_WITHIN_MS = 15_000
 
 /** `count` more than `before`, or what is there after 15 s. */
@@ -260,7 +269,6 @@ proof(
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
-    // All of them first: proxies send their spans every 5 s.
     const sampled = [
       await sampledElsewhere(mesh, saw),
       await sampledInside(mesh),
@@ -282,6 +290,7 @@ async function sampledElsewhere(mesh: Mesh, saw: Saw): Promise<Sampled> {
   // Whom it calls.
   await mesh.probe({ namespace: EXTERNAL, injected: false })
   await mesh.istiod.pushed(() => mesh.changes.create(OUTSIDE_SERVICE))
+  await sendAtOnce(mesh, [caller.pod])
   const envoy = await caller.envoy()
   const before = await envoy.stats()
   const path = `/${randomUUID()}`
@@ -304,6 +313,7 @@ async function sampledElsewhere(mesh: Mesh, saw: Saw): Promise<Sampled> {
 
 async function sampledInside(mesh: Mesh): Promise<Sampled> {
   const caller = await mesh.probe({ namespace: OM, account: 'order-service' })
+  await sendAtOnce(mesh, [caller.pod])
   const envoy = await caller.envoy()
   const before = await envoy.stats()
   const tenant = newTenant()
@@ -322,6 +332,7 @@ async function sampledInside(mesh: Mesh): Promise<Sampled> {
 }
 
 async function sampledAtGateway(mesh: Mesh): Promise<Sampled> {
+  await sendAtOnce(mesh, await gatewayPods(mesh))
   const envoy = await mesh.gatewayEnvoy()
   const before = await envoy.stats()
   const tenant = newTenant()
@@ -376,9 +387,9 @@ proof(
   async (mesh, saw) => {
     const caller = await mesh.probe({ namespace: OM, account: 'order-service' })
     const health = { url: `${originOf('payment-service')}/health` }
+    await sendAtOnce(mesh, [caller.pod, ...(await podsOnTheWay(mesh))])
     const connections = await renewOrders(mesh)
     await renewSerially(caller, [health], connections)
-    // All of them first: proxies send their spans every 5 s.
     const [head, bare, stranger] = [traceHead(true), traceHead(true), traceHead(true)]
     await place(mesh, head, 'pm_approve0001', connections)
     await caller.calls([{ ...health, headers: bare.headers }], { connections })

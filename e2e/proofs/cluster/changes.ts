@@ -5,13 +5,18 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Operation } from '@oms/gate/pointers'
 import { type Api, ApiError, type KubernetesObject, pathOf, until } from './api.ts'
+import { setRuntime } from './envoy.ts'
 
 /** How one is taken back, and whose it is. */
 type Entry = { readonly owner: string } & (
   | { readonly undo: 'delete'; readonly path: string }
   /** The object as it was. */
   | { readonly undo: 'restore'; readonly object: KubernetesObject }
+  | { readonly undo: 'unset'; readonly pod: KubernetesObject; readonly flags: Flags }
 )
+
+/** Of a proxy's runtime. */
+type Flags = Readonly<Record<string, string>>
 
 export interface Changes {
   /** Makes one, or takes over one of that name that an earlier run left. */
@@ -21,6 +26,8 @@ export interface Changes {
   /** Applies one that is there already, or makes it. */
   replace(object: KubernetesObject): Promise<void>
   remove(path: string): Promise<void>
+  /** Sets flags of a pod's proxy, unless the owner has done so already. */
+  flag(pod: KubernetesObject, flags: Flags): Promise<void>
   /** Whether the proxies' configuration is among it. */
   concernProxies(): boolean
   /** Deployments among it, as `namespace/name`. */
@@ -63,6 +70,13 @@ export function openJournal(api: Api, path: string): Journal {
 
   async function takeBack(entry: Entry): Promise<void> {
     if (entry.undo === 'delete') return removeWhole(api, entry.path)
+    if (entry.undo === 'unset') {
+      const now = await api.read(pathOf(entry.pod))
+      // They went with the pod.
+      if (now !== undefined && isSame(now, entry.pod))
+        await setRuntime(api, entry.pod, noneOf(entry.flags))
+      return
+    }
     // Controllers write beside us.
     for (let tries = 1; ; tries++)
       try {
@@ -139,6 +153,16 @@ export function openJournal(api: Api, path: string): Journal {
         note({ owner, undo: 'restore', object: await original(at) })
         await api.remove(at)
       },
+      async flag(pod, flags) {
+        const known = entries.some(
+          (entry) => entry.owner === owner && entry.undo === 'unset' && isSame(entry.pod, pod),
+        )
+        if (known) return
+        const { name, namespace } = pod.metadata
+        const metadata = { name, namespace, uid: uidOf(pod) } as KubernetesObject['metadata']
+        note({ owner, undo: 'unset', pod: { apiVersion: 'v1', kind: 'Pod', metadata }, flags })
+        await setRuntime(api, pod, flags)
+      },
       concernProxies: () =>
         entries.some((entry) => entry.owner === owner && concernsProxies(pathIn(entry))),
       deployments() {
@@ -172,6 +196,26 @@ function isGone(error: Error): boolean {
   return error instanceof ApiError && error.status === 404
 }
 
+/** Not one that has its name only. */
+function isSame(one: KubernetesObject, other: KubernetesObject): boolean {
+  return uidOf(one) === uidOf(other)
+}
+
+function uidOf({ metadata }: KubernetesObject): unknown {
+  return (metadata as Record<string, unknown>)['uid']
+}
+
+function noneOf(flags: Flags): Flags {
+  return Object.fromEntries(Object.keys(flags).map((name) => [name, '']))
+}
+
 function pathIn(entry: Entry): string {
-  return entry.undo === 'delete' ? entry.path : pathOf(entry.object)
+  switch (entry.undo) {
+    case 'delete':
+      return entry.path
+    case 'restore':
+      return pathOf(entry.object)
+    case 'unset':
+      return pathOf(entry.pod)
+  }
 }

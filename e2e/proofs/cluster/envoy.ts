@@ -26,10 +26,26 @@ export interface Envoy {
   close(): Promise<void>
 }
 
+/** Runtime flags of a proxy until it ends; one that is empty is as it was. @throws Error where it takes none. */
+export async function setRuntime(
+  api: Api,
+  pod: KubernetesObject,
+  flags: Readonly<Record<string, string>>,
+): Promise<void> {
+  const { ask, close } = await forwardPort(api, pod, ADMIN_PORT)
+  try {
+    const said = await ask(`/runtime_modify?${new URLSearchParams(flags)}`, 'POST')
+    if (said.trim() !== 'OK') throw new Error(`${pod.metadata.name}: runtime_modify: ${said}`)
+  } finally {
+    await close()
+  }
+}
+
 export async function openEnvoy(api: Api, pod: KubernetesObject): Promise<Envoy> {
   const { ask, close } = await forwardPort(api, pod, ADMIN_PORT)
-  const stats = async (): Promise<Stats> => statsIn(await ask('/stats'))
-  return { pod: pod.metadata.name, get: ask, stats, during: duringOf(stats), close }
+  // All of them, with those that were never touched, are thousands.
+  const stats = async (): Promise<Stats> => statsIn(await ask('/stats?usedonly'))
+  return { pod: pod.metadata.name, get: (path) => ask(path), stats, during: duringOf(stats), close }
 }
 
 /** Those of one workload as if they were one: which of them a request takes is nobody's choice. `get` asks the first. */
@@ -96,8 +112,8 @@ function statsIn(text: string): Stats {
 
 export interface Forward {
   readonly port: number
-  /** GET of the body, whatever the status. */
-  ask(path: string): Promise<string>
+  /** The body, whatever the status. @param method default: GET. */
+  ask(path: string, method?: 'GET' | 'POST'): Promise<string>
   close(): Promise<void>
 }
 
@@ -133,7 +149,7 @@ export async function forwardPort(
   const agent = new Agent({ keepAlive: true, maxSockets: 2 })
   return {
     port,
-    ask: (path) => get({ port, path, agent, of: name }),
+    ask: (path, method = 'GET') => ask({ port, path, method, agent, of: name }),
     async close() {
       agent.destroy()
       server.close()
@@ -141,22 +157,25 @@ export async function forwardPort(
   }
 }
 
-interface Get {
+interface Asking {
   readonly port: number
   readonly path: string
+  readonly method: 'GET' | 'POST'
   readonly agent: Agent
   readonly of: string
 }
 
-function get({ port, path, agent, of }: Get): Promise<string> {
+function ask({ of, ...target }: Asking): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asking = request({ host: '127.0.0.1', port, path, agent, timeout: 10_000 }, (answer) => {
+    const asking = request({ ...target, host: '127.0.0.1', timeout: 10_000 }, (answer) => {
       const chunks: Buffer[] = []
       answer.on('data', (chunk: Buffer) => chunks.push(chunk))
       answer.on('error', reject)
       answer.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')))
     })
-    asking.on('timeout', () => asking.destroy(new Error(`${of}: no answer to ${path} in 10 s`)))
+    asking.on('timeout', () =>
+      asking.destroy(new Error(`${of}: no answer to ${target.path} in 10 s`)),
+    )
     asking.on('error', reject)
     asking.end()
   })

@@ -1,6 +1,7 @@
 /** Callers of the ingress gateway: many at once, and one request that is known again by the id of its trace. */
 import { randomBytes } from 'node:crypto'
 import type { TraceHead } from '@oms/lab/trace'
+import type { KubernetesObject } from './api.ts'
 import { type Line, untilLines } from './ledger.ts'
 import type { AccessLine, Mesh } from './mesh.ts'
 import { EXTERNAL, GATEWAY_HOST, INGRESS, type ServiceName } from './names.ts'
@@ -49,12 +50,16 @@ export async function gatewayCalls(
   return outside.calls(calls, pace)
 }
 
+export function gatewayPods({ api }: Mesh): Promise<readonly KubernetesObject[]> {
+  return podsOf(api, INGRESS, 'istio=ingressgateway')
+}
+
 /** Of all its pods. */
 export async function gatewayLog(
   mesh: Mesh,
   wanted: (line: AccessLine) => boolean,
 ): Promise<readonly AccessLine[]> {
-  const pods = await podsOf(mesh.api, INGRESS, 'istio=ingressgateway')
+  const pods = await gatewayPods(mesh)
   return (await Promise.all(pods.map((pod) => mesh.accessLog(pod, wanted)))).flat()
 }
 
