@@ -7,8 +7,11 @@ import { podsOf } from './pods.ts'
 const MONITORING_PORT = 15_014
 /** A push is due 0.1 s after the last change and 10 s after the first. */
 const PUSHED_WITHIN_MS = 15_000
-/** Longer than istiod waits for more changes, and than it takes from one proxy to the next where processors are short. */
-const QUIET_MS = 500
+/**
+ * Longer than istiod waits for more changes, and than it takes from one proxy to the next. Where processors are short all
+ * takes longer: nothing must have come for as long as the push has taken so far.
+ */
+const QUIET_MS = 250
 
 export interface Istiod {
   /** Sum of a metric over its replicas; 0 where it was never touched. @param pattern matches name and labels. */
@@ -80,6 +83,7 @@ export function createIstiod(api: Api): Istiod {
     const before = await pushes()
     await change()
     let last = before
+    let begun: number | undefined
     let since = performance.now()
     await until(
       'the change pushed to the proxies',
@@ -88,10 +92,12 @@ export function createIstiod(api: Api): Istiod {
         const now = await pushes()
         if (now.made !== last.made || now.taken !== last.taken) since = performance.now()
         last = now
+        if (now.taken > before.taken) begun ??= since
         const isPushed = now.made > before.made && now.taken - before.taken >= now.proxies
-        return isPushed && performance.now() - since > QUIET_MS ? true : undefined
+        const quietMs = Math.max(QUIET_MS, since - (begun ?? since))
+        return isPushed && performance.now() - since > quietMs ? true : undefined
       },
-      100,
+      50,
     )
   }
 
