@@ -7,6 +7,10 @@ import { podsOf } from './pods.ts'
 const MONITORING_PORT = 15_014
 /** A push is due 0.1 s after the last change and 10 s after the first. */
 const PUSHED_WITHIN_MS = 15_000
+/** A change that concerns no proxy comes to its ears never; others within some milliseconds. */
+const HEARD_WITHIN_MS = 3000
+/** Longer than from a proxy's turn to the end of its push. */
+const UNCONCERNED_MS = 1500
 /**
  * Longer than istiod waits for more changes, and than it takes from one proxy to the next. Where processors are short all
  * takes longer: nothing must have come for as long as the push has taken so far.
@@ -18,12 +22,20 @@ export interface Istiod {
   metric(pattern: RegExp): Promise<number>
   /** Name of the replica that a pod's proxy has its stream to. */
   serving(pod: string): Promise<string | undefined>
-  /** Resolves once what `change` did has been pushed to every proxy that it concerns. */
+  /**
+   * Resolves once what `change` did has been pushed to every proxy that it concerns.
+   * @throws NoPushError where that is none.
+   */
   pushed(change: () => Promise<unknown>): Promise<void>
 }
 
+/** What was changed concerns no proxy. */
+export class NoPushError extends Error {}
+
 /** Of all replicas together. */
 interface Pushes {
+  /** Changes of any kind that it was told of. */
+  readonly heard: number
   /** Proxies whose turn has come, also of those whom a change does not concern. */
   readonly taken: number
   /** To proxies whom it concerns. */
@@ -73,6 +85,7 @@ export function createIstiod(api: Api): Istiod {
   async function pushes(): Promise<Pushes> {
     const lines = await metrics()
     return {
+      heard: sumOf(lines, /^pilot_inbound_updates/),
       taken: sumOf(lines, /^pilot_proxy_queue_time_count/),
       made: sumOf(lines, /^pilot_proxy_convergence_time_count/),
       proxies: sumOf(lines, /^pilot_xds\{/),
@@ -82,6 +95,7 @@ export function createIstiod(api: Api): Istiod {
   async function pushed(change: () => Promise<unknown>): Promise<void> {
     const before = await pushes()
     await change()
+    const changedAt = performance.now()
     let last = before
     let begun: number | undefined
     let since = performance.now()
@@ -92,10 +106,15 @@ export function createIstiod(api: Api): Istiod {
         const now = await pushes()
         if (now.made !== last.made || now.taken !== last.taken) since = performance.now()
         last = now
+        if (now.heard === before.heard && performance.now() - changedAt > HEARD_WITHIN_MS)
+          throw new NoPushError('istiod has heard of no change')
         if (now.taken > before.taken) begun ??= since
-        const isPushed = now.made > before.made && now.taken - before.taken >= now.proxies
-        const quietMs = Math.max(QUIET_MS, since - (begun ?? since))
-        return isPushed && performance.now() - since > quietMs ? true : undefined
+        const isTaken = now.taken - before.taken >= now.proxies
+        const quietMs = performance.now() - since
+        if (now.made === before.made && isTaken && quietMs > UNCONCERNED_MS)
+          throw new NoPushError('no proxy is concerned')
+        const isOver = isTaken && now.made > before.made
+        return isOver && quietMs > Math.max(QUIET_MS, since - (begun ?? since)) ? true : undefined
       },
       50,
     )

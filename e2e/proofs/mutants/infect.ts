@@ -9,6 +9,7 @@ import { renderProduct } from '@oms/lab/product'
 import { requireTools } from '@oms/lab/tools'
 import { ApiError, type KubernetesObject, pathOf } from '../cluster/api.ts'
 import { concernsProxies } from '../cluster/changes.ts'
+import { NoPushError } from '../cluster/istiod.ts'
 import type { Mesh } from '../cluster/mesh.ts'
 import { tryMutant } from '../cluster/mutation.ts'
 import { untilRolledOut } from '../cluster/pods.ts'
@@ -74,7 +75,7 @@ async function reaching(
 
 /** A change that concerns no proxy is pushed to none; its proof says whether that is so. */
 function unlessQuiet(error: Error): void {
-  if (!error.message.startsWith('the change pushed')) throw error
+  if (!(error instanceof NoPushError || error.message.startsWith('the change pushed'))) throw error
 }
 
 /** The values of the Sail resource, as they are rendered for this cluster. */

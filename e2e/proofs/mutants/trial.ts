@@ -20,8 +20,12 @@ export interface Trials {
   settled(): Promise<void>
 }
 
-/** Their pods take up a change only when they are made. */
-const INJECTED = /^Istio default$/
+/** What a pod takes up only when it is made. */
+const INJECTED = /\/(defaultConfig|global\/proxy)\//
+
+function isInjected({ patch = [] }: Mutant): boolean {
+  return patch.some(({ path }) => INJECTED.test(path))
+}
 
 export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
   /** Green since the last change. */
@@ -59,7 +63,7 @@ export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
       await infect(mesh, mutant)
       await settled()
       green.clear()
-      if (INJECTED.test(mutant.target)) await forget()
+      if (isInjected(mutant)) await forget()
       for (const proof of wanted) {
         const shown = await show(proof, [], { untilRed: true })
         const failed = shown.witnesses.find(({ holds }) => !holds)
@@ -73,7 +77,7 @@ export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
       return { outcome: 'not run', reason: (error as Error).message }
     } finally {
       await heal(mesh)
-      if (INJECTED.test(mutant.target)) await forget()
+      if (isInjected(mutant)) await forget()
     }
     for (const proof of wanted) {
       const after = await notGreen(proof)
