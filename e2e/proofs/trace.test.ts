@@ -235,10 +235,10 @@ async function watchSending(
 }
 
 const MANY = 1000
-/** Three times as long as a proxy may keep a span. */
-const SENT_WITHIN_MS = 15_000
+/** Twice as long as a proxy keeps a span that it had before it was told to send at once. */
+const SENT_WITHIN_MS = 10_000
 
-/** `count` more than `before`, or what is there after 15 s. */
+/** `count` more than `before`, or what is there after 10 s. */
 function untilSent(envoy: Envoy, before: number, count: number): Promise<number> {
   return untilEnough(
     SENT_WITHIN_MS,

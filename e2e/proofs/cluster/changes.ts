@@ -69,7 +69,7 @@ export function openJournal(api: Api, path: string): Journal {
   }
 
   async function takeBack(entry: Entry): Promise<void> {
-    if (entry.undo === 'delete') return removeWhole(api, entry.path)
+    if (entry.undo === 'delete') return api.remove(entry.path, 0)
     if (entry.undo === 'unset') {
       const now = await api.read(pathOf(entry.pod))
       // They went with the pod.
@@ -110,6 +110,7 @@ export function openJournal(api: Api, path: string): Journal {
 
   async function undo(isOurs: (entry: Entry) => boolean): Promise<void> {
     const failures: Error[] = []
+    const namespaces: string[] = []
     for (const entry of entries.filter(isOurs).reverse()) {
       try {
         await takeBack(entry)
@@ -122,7 +123,11 @@ export function openJournal(api: Api, path: string): Journal {
       }
       entries.splice(entries.indexOf(entry), 1)
       write()
+      if (entry.undo === 'delete' && NAMESPACE.test(entry.path)) namespaces.push(entry.path)
     }
+    // They end side by side.
+    const ends = await Promise.allSettled(namespaces.map((path) => untilGone(api, path)))
+    for (const end of ends) if (end.status === 'rejected') failures.push(end.reason)
     if (failures.length > 0)
       throw new AggregateError(
         failures,
@@ -180,15 +185,14 @@ export function openJournal(api: Api, path: string): Journal {
   return { changesOf, undoAll: () => undo(() => true) }
 }
 
+const NAMESPACE = /^\/api\/v1\/namespaces\/[^/]+$/
 /** A namespace is gone once all that was in it is. */
 const GONE_WITHIN_MS = 90_000
 
-async function removeWhole(api: Api, path: string): Promise<void> {
-  await api.remove(path, 0)
-  if (/^\/api\/v1\/namespaces\/[^/]+$/.test(path))
-    await until(`${path} gone`, GONE_WITHIN_MS, async () =>
-      (await api.read(path)) === undefined ? true : undefined,
-    )
+async function untilGone(api: Api, path: string): Promise<void> {
+  await until(`${path} gone`, GONE_WITHIN_MS, async () =>
+    (await api.read(path)) === undefined ? true : undefined,
+  )
 }
 
 /** Its namespace went with it. */

@@ -94,12 +94,13 @@ interface Connection {
   begin(name: string): Mesh
   /** Removes every probe: the next ones are made anew. */
   forget(): Promise<void>
-  /** Resolves once no proxy that was read so far still prepares what it was told. */
+  /** Resolves once no proxy that was read so far still prepares what it was told, or after 5 s. */
   settled(): Promise<void>
 }
 
 const INJECT = 'sidecar.istio.io/inject'
-const SETTLED_WITHIN_MS = 15_000
+/** What waits for something that is not there waits on: its proof says so. */
+const SETTLED_WITHIN_MS = 5000
 /** A pod that ends may take its grace of 60 s. */
 const RESTORED_WITHIN_MS = 120_000
 /** Each proxy watches files, and a user of Linux has 128 such watchers (inotify): enough for about forty proxies. */
@@ -289,7 +290,7 @@ async function connect(target: Target): Promise<Connection> {
           // A pod that has gone prepares nothing.
           const warming = await warmingIn(envoy).catch(() => 0)
           return warming === 0 ? true : undefined
-        }),
+        }).catch(() => undefined),
       ),
     )
   }
