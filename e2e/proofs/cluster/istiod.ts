@@ -23,11 +23,16 @@ export interface Istiod {
   /** Name of the replica that a pod's proxy has its stream to. */
   serving(pod: string): Promise<string | undefined>
   /**
-   * Resolves once what `change` did has been pushed to every proxy that it concerns.
+   * Resolves once what `change` did has been pushed to every proxy that it concerns, and they have taken it.
    * @throws NoPushError where that is none.
    */
   pushed(change: () => Promise<unknown>): Promise<void>
 }
+
+const TAKEN_WITHIN_MS = 5000
+/** What a proxy is sent and answers for. */
+const KINDS = ['cluster', 'listener', 'route', 'endpoint'] as const
+type SyncStatus = Readonly<Record<string, string | undefined>>
 
 /** What was changed concerns no proxy. */
 export class NoPushError extends Error {}
@@ -92,6 +97,17 @@ export function createIstiod(api: Api): Istiod {
     }
   }
 
+  /** Whether every proxy has taken what it was sent. */
+  async function areSynced(): Promise<boolean> {
+    const texts = await Promise.all((await pods()).map((pod) => ask(pod, '/debug/syncz')))
+    const proxies = texts.flatMap((text): readonly SyncStatus[] =>
+      text.startsWith('[') ? JSON.parse(text) : [],
+    )
+    return proxies.every((proxy) =>
+      KINDS.every((kind) => proxy[`${kind}_sent`] === proxy[`${kind}_acked`]),
+    )
+  }
+
   async function pushed(change: () => Promise<unknown>): Promise<void> {
     const before = await pushes()
     await change()
@@ -118,6 +134,10 @@ export function createIstiod(api: Api): Istiod {
       },
       50,
     )
+    // One that refuses what it was sent never takes it: a proof says so.
+    await until('the push taken', TAKEN_WITHIN_MS, async () =>
+      (await areSynced()) ? true : undefined,
+    ).catch(() => undefined)
   }
 
   return { metric, serving, pushed }
