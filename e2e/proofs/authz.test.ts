@@ -15,17 +15,25 @@ import {
 import type { Envoy } from './cluster/envoy.ts'
 import { untilLines } from './cluster/ledger.ts'
 import { type Mesh, newOrderId } from './cluster/mesh.ts'
-import { DENIED, EGRESS, EXTERNAL, identityOf, OM, originOf, PROBES } from './cluster/names.ts'
+import {
+  DENIED,
+  EGRESS,
+  EXTERNAL,
+  identityOf,
+  OM,
+  originOf,
+  PROBES,
+  type ServiceName,
+} from './cluster/names.ts'
 import type { Answer, Call, Probe } from './cluster/probe.ts'
 import { renewConnections, renewSerially } from './cluster/renew.ts'
 import { probeServer, SERVER_URL } from './cluster/server.ts'
-import { proof, type Saw } from './proof.ts'
+import { type Body, proof, type Saw, type Told } from './proof.ts'
 
 const FILE = 'istio-config/authorizationpolicy-default-deny.yaml'
 /** The one port among them that is named as HTTP. */
 const READERS = 'http://jaeger-query.jaeger.svc.cluster.local:16686'
 const TCP_DENIED = /^tcp\..*rbac\.denied$/
-const SERVICES = ['order-service', 'payment-service', 'inventory-service'] as const
 
 proof(
   'authz.default-deny',
@@ -104,26 +112,21 @@ function refusedOf(edges: readonly Edge[]): number {
 const POLICIES =
   'AuthorizationPolicy order-management/allow-* spec.rules (principals, methods, paths)'
 
-const matrixOf = (service: (typeof SERVICES)[number]) => ({
-  promise: `Each identity reaches the routes of ${service} that the matrix gives it, and no other.`,
-  manifests: [FILE, 'apps'],
-  fields: [POLICIES, 'Istio default spec.values.meshConfig.pathNormalization'],
-  timeoutMs: 240_000,
-})
+function matrixOf(service: ServiceName): readonly [Told, Body] {
+  const told = {
+    promise: `Each identity reaches the routes of ${service} that the matrix gives it, and no other.`,
+    manifests: [FILE, 'apps'],
+    fields: [POLICIES, 'Istio default spec.values.meshConfig.pathNormalization'],
+    timeoutMs: 240_000,
+  }
+  return [told, (mesh, saw) => seeMatrix(mesh, saw, service)]
+}
 
-proof('authz.matrix.order', matrixOf('order-service'), (mesh, saw) =>
-  seeMatrix(mesh, saw, 'order-service'),
-)
+proof('authz.matrix.order', ...matrixOf('order-service'))
+proof('authz.matrix.payment', ...matrixOf('payment-service'))
+proof('authz.matrix.inventory', ...matrixOf('inventory-service'))
 
-proof('authz.matrix.payment', matrixOf('payment-service'), (mesh, saw) =>
-  seeMatrix(mesh, saw, 'payment-service'),
-)
-
-proof('authz.matrix.inventory', matrixOf('inventory-service'), (mesh, saw) =>
-  seeMatrix(mesh, saw, 'inventory-service'),
-)
-
-async function seeMatrix(mesh: Mesh, saw: Saw, service: (typeof SERVICES)[number]): Promise<void> {
+async function seeMatrix(mesh: Mesh, saw: Saw, service: ServiceName): Promise<void> {
   const routes = ROUTES.filter(({ callee }) => callee['app'] === service)
   const placed = await placeAll(mesh)
   const connections = randomUUID()

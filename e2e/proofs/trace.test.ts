@@ -16,7 +16,7 @@ import { lostOf, sendAtOnce, untilSpans } from './cluster/jaeger.ts'
 import { type Line, probesLedger, readLedger, untilLines } from './cluster/ledger.ts'
 import { binomialBounds, countBy } from './cluster/measure.ts'
 import type { Mesh } from './cluster/mesh.ts'
-import { EXTERNAL, OM, originOf, PAYMENT_ROUTES, PROBES } from './cluster/names.ts'
+import { EXTERNAL, OM, originOf, PAYMENT_ROUTES, PROBES, SERVICES } from './cluster/names.ts'
 import { PROBE_LABEL } from './cluster/probe.ts'
 import { ALL_AT_ONCE, ONE_BY_ONE, renewSerially } from './cluster/renew.ts'
 import { atLeast, between, proof, type Saw } from './proof.ts'
@@ -27,7 +27,6 @@ const DROPPED = 'tracing.zipkin.reports_dropped'
 const NO_CLUSTER = 'tracing.zipkin.reports_skipped_no_cluster'
 
 const GATEWAY = 'istio-ingressgateway.istio-ingress'
-const SERVICES = ['order-service', 'payment-service', 'inventory-service'] as const
 
 function isProxy({ service }: Span): boolean {
   return service.includes('.')

@@ -62,6 +62,11 @@ export function openJournal(api: Api, path: string): Journal {
     write()
   }
 
+  const forget = (entry: Entry): void => {
+    entries.splice(entries.indexOf(entry), 1)
+    write()
+  }
+
   async function original(path: string): Promise<KubernetesObject> {
     const object = await api.read(path)
     if (object === undefined) throw new Error(`There is no ${path} to change.`)
@@ -110,7 +115,7 @@ export function openJournal(api: Api, path: string): Journal {
 
   async function undo(isOurs: (entry: Entry) => boolean): Promise<void> {
     const failures: Error[] = []
-    const namespaces: string[] = []
+    const ending: Entry[] = []
     for (const entry of entries.filter(isOurs).reverse()) {
       try {
         await takeBack(entry)
@@ -121,13 +126,13 @@ export function openJournal(api: Api, path: string): Journal {
           continue
         }
       }
-      entries.splice(entries.indexOf(entry), 1)
-      write()
-      if (entry.undo === 'delete' && NAMESPACE.test(entry.path)) namespaces.push(entry.path)
+      if (entry.undo === 'delete' && NAMESPACE.test(entry.path)) ending.push(entry)
+      else forget(entry)
     }
-    // They end side by side.
-    const ends = await Promise.allSettled(namespaces.map((path) => untilGone(api, path)))
-    for (const end of ends) if (end.status === 'rejected') failures.push(end.reason)
+    // Side by side; one that has not gone stays in the journal, too.
+    const ends = ending.map((entry) => untilGone(api, pathIn(entry)).then(() => forget(entry)))
+    for (const end of await Promise.allSettled(ends))
+      if (end.status === 'rejected') failures.push(end.reason)
     if (failures.length > 0)
       throw new AggregateError(
         failures,

@@ -1,5 +1,5 @@
 /** When a change of configuration has reached the proxies. */
-import { type Api, type KubernetesObject, until } from './api.ts'
+import { type Api, type KubernetesObject, until, untilEnough } from './api.ts'
 import { type Forward, forwardPort } from './envoy.ts'
 import { SYSTEM } from './names.ts'
 import { podsOf } from './pods.ts'
@@ -17,6 +17,11 @@ const UNCONCERNED_MS = 1500
  */
 const QUIET_MS = 250
 
+const TAKEN_WITHIN_MS = 5000
+/** What a proxy is sent and answers for. */
+const KINDS = ['cluster', 'listener', 'route', 'endpoint'] as const
+type SyncStatus = Readonly<Record<string, string | undefined>>
+
 export interface Istiod {
   /** Sum of a metric over its replicas; 0 where it was never touched. @param pattern matches name and labels. */
   metric(pattern: RegExp): Promise<number>
@@ -28,11 +33,6 @@ export interface Istiod {
    */
   pushed(change: () => Promise<unknown>): Promise<void>
 }
-
-const TAKEN_WITHIN_MS = 5000
-/** What a proxy is sent and answers for. */
-const KINDS = ['cluster', 'listener', 'route', 'endpoint'] as const
-type SyncStatus = Readonly<Record<string, string | undefined>>
 
 /** What was changed concerns no proxy. */
 export class NoPushError extends Error {}
@@ -114,7 +114,7 @@ export function createIstiod(api: Api): Istiod {
     const changedAt = performance.now()
     let last = before
     let begun: number | undefined
-    let since = performance.now()
+    let since = changedAt
     await until(
       'the change pushed to the proxies',
       PUSHED_WITHIN_MS,
@@ -135,9 +135,7 @@ export function createIstiod(api: Api): Istiod {
       50,
     )
     // One that refuses what it was sent never takes it: a proof says so.
-    await until('the push taken', TAKEN_WITHIN_MS, async () =>
-      (await areSynced()) ? true : undefined,
-    ).catch(() => undefined)
+    await untilEnough(TAKEN_WITHIN_MS, areSynced, (synced) => synced)
   }
 
   return { metric, serving, pushed }

@@ -1,6 +1,6 @@
 /** The cluster as the proofs see it: services with their ledgers and proxies, probes, a way in through the gateway. */
 import { randomUUID } from 'node:crypto'
-import { type Api, createApi, type KubernetesObject, until } from './api.ts'
+import { type Api, createApi, type KubernetesObject, untilEnough } from './api.ts'
 import { type Capabilities, detectCapabilities } from './capabilities.ts'
 import { type Changes, openJournal } from './changes.ts'
 import { type Envoy, openEnvoy, together } from './envoy.ts'
@@ -286,11 +286,12 @@ async function connect(target: Target): Promise<Connection> {
     const envoys = await Promise.all([...proxies.values(), ...injected.map((each) => each.envoy())])
     await Promise.all(
       envoys.map((envoy) =>
-        until(`${envoy.pod} settled`, SETTLED_WITHIN_MS, async () => {
-          // A pod that has gone prepares nothing.
-          const warming = await warmingIn(envoy).catch(() => 0)
-          return warming === 0 ? true : undefined
-        }).catch(() => undefined),
+        // A pod that has gone prepares nothing.
+        untilEnough(
+          SETTLED_WITHIN_MS,
+          () => warmingIn(envoy).catch(() => 0),
+          (warming) => warming === 0,
+        ),
       ),
     )
   }
