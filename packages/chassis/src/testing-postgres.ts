@@ -11,7 +11,7 @@ import './testing-context.ts'
 
 /** Linux's file system in memory. */
 const IN_MEMORY = '/dev/shm'
-/** Several times what the databases and logs of a run take. */
+/** Many times what a run takes, 250 MB: the rest of the machine needs some, too. */
 const ROOM_BYTES = 4 * 2 ** 30
 
 /** What is thrown away after the run needs no disk; fsync stays on, and costs nothing there. */
