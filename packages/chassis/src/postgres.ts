@@ -145,18 +145,27 @@ async function query<Row>(
 
 class NoConnectionInTime extends Error {}
 
-/** One that comes too late for its caller is the next one's. */
+/**
+ * One that comes too late for its caller is the next one's. After a stall the timer's turn comes before the answers that
+ * have arrived are read, and those set connections free: only after that turn is it late.
+ */
 function acquire(pool: pg.Pool): Promise<pg.PoolClient> {
   if (pool.idleCount > pool.waitingCount) return pool.connect()
   return new Promise((resolve, reject) => {
     let isLate = false
+    let refusal: NodeJS.Immediate | undefined
     const timer = setTimeout(() => {
-      isLate = true
-      reject(new NoConnectionInTime(`No connection within ${ACQUIRE_TIMEOUT_MS} ms`))
+      refusal = setImmediate(() => {
+        isLate = true
+        reject(new NoConnectionInTime(`No connection within ${ACQUIRE_TIMEOUT_MS} ms`))
+      })
     }, ACQUIRE_TIMEOUT_MS)
     pool
       .connect()
-      .finally(() => clearTimeout(timer))
+      .finally(() => {
+        clearTimeout(timer)
+        clearImmediate(refusal)
+      })
       .then((client) => (isLate ? client.release() : resolve(client)), reject)
   })
 }

@@ -197,6 +197,18 @@ describe('what became of a try', () => {
     expect(await call('one')).toEqual([{ n: 1 }])
   })
 
+  test('is done where its connection came free while the process stood still', async () => {
+    await Promise.all([call('one'), call('one')])
+    const short = { name: 'short', text: 'SELECT pg_sleep(0.1)' }
+    const busy = Array.from({ length: POOL_SIZE }, () => postgres.call(short, []))
+    const waiting = call('one')
+    // Sent on the next turn, answered while nothing is read.
+    await new Promise((resolve) => setImmediate(resolve))
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+    expect(await waiting).toEqual([{ n: 1 }])
+    await Promise.all(busy)
+  })
+
   test('is not known where the connection broke amid it: 503, and the next statement runs', async () => {
     const broken = call('slow')
     const expectation = expect(broken).rejects.toBeInstanceOf(Unavailable)
