@@ -268,12 +268,9 @@ proof(
     timeoutMs: 120_000,
   },
   async (mesh, saw) => {
-    const sampled = [
-      await sampledElsewhere(mesh, saw),
-      await sampledInside(mesh),
-      await sampledAtGateway(mesh),
-    ]
-    for (const each of sampled) await judge(saw, each)
+    await judge(saw, await sampledElsewhere(mesh, saw))
+    await judge(saw, await sampledInside(mesh))
+    await judge(saw, await sampledAtGateway(mesh))
   },
 )
 

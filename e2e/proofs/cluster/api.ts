@@ -1,5 +1,5 @@
 /** The Kubernetes API of one context of a kubeconfig: objects as JSON, by plain HTTP requests. */
-import { type RequestOptions, request } from 'node:https'
+import { Agent, type RequestOptions, request } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
 import { KubeConfig } from '@kubernetes/client-node'
 import type { Operation } from '@oms/gate/pointers'
@@ -48,6 +48,8 @@ export function createApi(context: string | undefined, file: string | undefined)
   if (file === undefined) config.loadFromDefault()
   else config.loadFromFile(file)
   if (context !== undefined) config.setCurrentContext(context)
+  // A way through a proxy is the library's own.
+  const kept = config.getCurrentCluster()?.proxyUrl ? {} : { agent: keptConnections() }
 
   async function text(
     path: string,
@@ -62,6 +64,7 @@ export function createApi(context: string | undefined, file: string | undefined)
         url,
         {
           ...options,
+          ...kept,
           headers: {
             ...options.headers,
             accept: 'application/json, */*',
@@ -139,6 +142,11 @@ export function createApi(context: string | undefined, file: string | undefined)
       })
     },
   }
+}
+
+/** API servers close one that was idle for 90 s: ours go first, for a request may cross the other's end. */
+function keptConnections(): Agent {
+  return new Agent({ keepAlive: true, timeout: 30_000 })
 }
 
 function messageOf(said: string): string | undefined {

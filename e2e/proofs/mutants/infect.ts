@@ -78,6 +78,9 @@ function unlessQuiet(error: Error): void {
   if (!(error instanceof NoPushError || error.message.startsWith('the change pushed'))) throw error
 }
 
+/** As it is without mutants: for all of them the same. */
+let rendering: ReturnType<typeof renderProduct> | undefined
+
 /** The values of the Sail resource, as they are rendered for this cluster. */
 async function infectControlPlane(mesh: Mesh, { patch = [] }: Mutant): Promise<void> {
   if (mesh.target.lab === undefined) {
@@ -86,7 +89,8 @@ async function infectControlPlane(mesh: Mesh, { patch = [] }: Mutant): Promise<v
     return
   }
   const tools = requireTools()
-  const rendered = await renderProduct(tools)
+  rendering ??= renderProduct(tools)
+  const rendered = await rendering
   const layer = LAYERS.flatMap((name) => rendered[name])
   const changed = layer.map((object) => (idOf(object) === ISTIO ? patched(object, patch) : object))
   const before = new Map(rendered.controlPlane.map((object) => [idOf(object), object]))
