@@ -1,7 +1,14 @@
 /** What a run of the proofs and of their mutants finds: the JSON that stands beside the report. */
 
 /** Who saw it. */
-export type Source = 'ledger' | 'envoy' | 'kubernetes' | 'jaeger' | 'processor' | 'prometheus'
+export type Source =
+  | 'ledger'
+  | 'envoy'
+  | 'istiod'
+  | 'kubernetes'
+  | 'jaeger'
+  | 'processor'
+  | 'prometheus'
 
 export interface Witness {
   readonly source: Source

@@ -25,8 +25,8 @@ type SyncStatus = Readonly<Record<string, string | undefined>>
 export interface Istiod {
   /** Sum of a metric over its replicas; 0 where it was never touched. @param pattern matches name and labels. */
   metric(pattern: RegExp): Promise<number>
-  /** Name of the replica that a pod's proxy has its stream to. */
-  serving(pod: string): Promise<string | undefined>
+  /** Proxy, as `pod.namespace` → name of the replica that it has its stream to. */
+  streams(): Promise<ReadonlyMap<string, string>>
   /**
    * Resolves once what `change` did has been pushed to every proxy that it concerns, and they have taken it.
    * @throws NoPushError where that is none.
@@ -79,12 +79,16 @@ export function createIstiod(api: Api): Istiod {
     return sumOf(await metrics(), pattern)
   }
 
-  async function serving(pod: string): Promise<string | undefined> {
-    for (const replica of await pods()) {
-      const said = await ask(replica, '/debug/connections')
-      if (said.includes(`"connectionId":"${pod}.`)) return replica.metadata.name
-    }
-    return undefined
+  async function streams(): Promise<ReadonlyMap<string, string>> {
+    const found = await Promise.all(
+      (await pods()).map(async (pod) => {
+        const said = await ask(pod, '/debug/connections')
+        return [...said.matchAll(/"connectionId":"([^"]+)-\d+"/g)].map(
+          ([, proxy]): [string, string] => [proxy as string, pod.metadata.name],
+        )
+      }),
+    )
+    return new Map(found.flat())
   }
 
   async function pushes(): Promise<Pushes> {
@@ -138,5 +142,5 @@ export function createIstiod(api: Api): Istiod {
     await untilEnough(TAKEN_WITHIN_MS, areSynced, (synced) => synced)
   }
 
-  return { metric, serving, pushed }
+  return { metric, streams, pushed }
 }

@@ -173,6 +173,8 @@ function kubelet(cgroupRoot: string): object {
       'imagefs.available': '0%',
     },
     serializeImagePulls: false,
+    // The API server shows nothing of a log that was put aside, as is done at 10 MiB, and proofs count its lines.
+    containerLogMaxSize: '500Mi',
   }
 }
 
