@@ -108,7 +108,7 @@ async function untilFound(
     },
     (size) => size === served.length,
   )
-  return served.map((proxy) => found.get(proxy) ?? Number.POSITIVE_INFINITY)
+  return served.map((proxy) => found.get(proxy) ?? LAST_WITHIN_MS + 1)
 }
 
 /** As a proxy has them; it has other routes, with retries of their own. */

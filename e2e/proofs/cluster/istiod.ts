@@ -17,6 +17,7 @@ const UNCONCERNED_MS = 1500
  */
 const QUIET_MS = 250
 
+/** A proxy that refuses what it was sent never takes it. */
 const TAKEN_WITHIN_MS = 5000
 /** What a proxy is sent and answers for. */
 const KINDS = ['cluster', 'listener', 'route', 'endpoint'] as const
@@ -36,6 +37,13 @@ export interface Istiod {
 
 /** What was changed concerns no proxy. */
 export class NoPushError extends Error {}
+
+interface Said {
+  /** Name of its pod. */
+  readonly replica: string
+  /** Empty where it has died. */
+  readonly text: string
+}
 
 /** Of all replicas together. */
 interface Pushes {
@@ -70,9 +78,19 @@ export function createIstiod(api: Api): Istiod {
     return (await known).ask(path).catch(() => '')
   }
 
+  /** Of each replica. */
+  async function askAll(path: string): Promise<readonly Said[]> {
+    return Promise.all(
+      (await pods()).map(async (pod) => ({
+        replica: pod.metadata.name,
+        text: await ask(pod, path),
+      })),
+    )
+  }
+
   async function metrics(): Promise<readonly string[]> {
-    const texts = await Promise.all((await pods()).map((pod) => ask(pod, '/metrics')))
-    return texts.flatMap((text) => text.split('\n')).filter((line) => !line.startsWith('#'))
+    const lines = (await askAll('/metrics')).flatMap(({ text }) => text.split('\n'))
+    return lines.filter((line) => !line.startsWith('#'))
   }
 
   async function metric(pattern: RegExp): Promise<number> {
@@ -80,15 +98,13 @@ export function createIstiod(api: Api): Istiod {
   }
 
   async function streams(): Promise<ReadonlyMap<string, string>> {
-    const found = await Promise.all(
-      (await pods()).map(async (pod) => {
-        const said = await ask(pod, '/debug/connections')
-        return [...said.matchAll(/"connectionId":"([^"]+)-\d+"/g)].map(
-          ([, proxy]): [string, string] => [proxy as string, pod.metadata.name],
-        )
-      }),
+    const found = (await askAll('/debug/connections')).flatMap(({ replica, text }) =>
+      [...text.matchAll(/"connectionId":"([^"]+)-\d+"/g)].map(([, proxy]): [string, string] => [
+        proxy as string,
+        replica,
+      ]),
     )
-    return new Map(found.flat())
+    return new Map(found)
   }
 
   async function pushes(): Promise<Pushes> {
@@ -103,8 +119,7 @@ export function createIstiod(api: Api): Istiod {
 
   /** Whether every proxy has taken what it was sent. */
   async function areSynced(): Promise<boolean> {
-    const texts = await Promise.all((await pods()).map((pod) => ask(pod, '/debug/syncz')))
-    const proxies = texts.flatMap((text): readonly SyncStatus[] =>
+    const proxies = (await askAll('/debug/syncz')).flatMap(({ text }): readonly SyncStatus[] =>
       text.startsWith('[') ? JSON.parse(text) : [],
     )
     return proxies.every((proxy) =>

@@ -153,19 +153,14 @@ function acquire(pool: pg.Pool): Promise<pg.PoolClient> {
   if (pool.idleCount > pool.waitingCount) return pool.connect()
   return new Promise((resolve, reject) => {
     let isLate = false
-    let refusal: NodeJS.Immediate | undefined
-    const timer = setTimeout(() => {
-      refusal = setImmediate(() => {
-        isLate = true
-        reject(new NoConnectionInTime(`No connection within ${ACQUIRE_TIMEOUT_MS} ms`))
-      })
-    }, ACQUIRE_TIMEOUT_MS)
+    const refuse = (): void => {
+      isLate = true
+      reject(new NoConnectionInTime(`No connection within ${ACQUIRE_TIMEOUT_MS} ms`))
+    }
+    const timer = setTimeout(() => setImmediate(refuse), ACQUIRE_TIMEOUT_MS)
     pool
       .connect()
-      .finally(() => {
-        clearTimeout(timer)
-        clearImmediate(refusal)
-      })
+      .finally(() => clearTimeout(timer))
       .then((client) => (isLate ? client.release() : resolve(client)), reject)
   })
 }
