@@ -1,31 +1,29 @@
 /** The table of docs/mesh.md: a row a proof. No number of a run stands in it, so that it changes with a proof alone. */
 import { markdownTable } from '@oms/report/markdown'
-import type { MutantResult, ProofRun } from './result.ts'
+import type { MutantResult, ProofResult, ProofRun } from './result.ts'
 
-const COLUMNS = ['Promise', 'Proof', 'Fields', 'Witnesses', 'Mutants'] as const
+const COLUMNS = ['Promise', 'Proof', 'Manifests', 'Witnesses', 'Mutants'] as const
+/** Files of this folder are named without it, as in the rest of the document. */
+const FOLDER = 'k8s/istio-config/'
 
 /** Of a run without red proofs: those have not heard all of their witnesses. As biome formats it. */
 export function tableOfProofs(run: ProofRun, mutants: readonly MutantResult[] = []): string {
   const rows = [...run.proofs]
     .sort((a, b) => compare(a.name, b.name))
-    .map(({ name, promise, fields, outcome, witnesses }) => [
-      prose(promise),
-      code(name),
-      list(fields),
-      outcome === 'not run' ? 'not run' : prose(witnessesOf(witnesses)),
-      list(
-        mutants
-          .filter(({ kills }) => kills.includes(name))
-          .map(({ id }) => id)
-          .sort(compare),
-      ),
+    .map((proof) => [
+      prose(proof.promise),
+      code(proof.name),
+      list(proof.manifests.map((file) => file.replace(FOLDER, ''))),
+      prose(witnessesOf(proof)),
+      String(mutants.filter(({ kills }) => kills.includes(proof.name)).length),
     ])
   return markdownTable(COLUMNS, rows)
 }
 
-/** `ledger: tries of the order; envoy: retries`, each once, in the order of the proof. */
-function witnessesOf(witnesses: ProofRun['proofs'][number]['witnesses']): string {
-  return [...new Set(witnesses.map(({ source, what }) => `${source}: ${what}`))].join('; ')
+/** `envoy, ledger`, or why there are none. */
+function witnessesOf({ outcome, reason, witnesses }: ProofResult): string {
+  if (outcome === 'not run') return `not run: ${reason}`
+  return [...new Set(witnesses.map(({ source }) => source))].sort(compare).join(', ')
 }
 
 /** The same in every locale. */
@@ -37,20 +35,14 @@ function list(names: readonly string[]): string {
   return names.map(code).join(', ')
 }
 
-/** A cell ends at a `|`, in code as well. */
 function code(text: string): string {
-  const inner = oneLine(text).replaceAll('|', '\\|')
-  const fence = inner.includes('`') ? '``' : '`'
-  const space = /^`|`$/.test(inner) ? ' ' : ''
-  return [fence, space, inner, space, fence].join('')
+  return `\`${text}\``
 }
 
 function prose(text: string): string {
-  return oneLine(text)
+  return text
+    .replace(/\s+/g, ' ')
+    .trim()
     .replace(/[\\`*<[|]|(?<!\w)_|_(?!\w)/g, '\\$&')
     .replace(/&(?=#?\w+;)/g, '\\&')
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ').trim()
 }

@@ -124,6 +124,8 @@ function proofsIn(evidence: Files): ReadonlySet<string> {
 function documentedIn(text: string): ReadonlySet<string> {
   const [, section = ''] = /<!-- proofs -->(.*?)<!-- \/proofs -->/s.exec(text) ?? []
   return new Set(
-    [...section.matchAll(/`([a-z0-9-]+\.[a-z0-9-]+)`/g)].map(([, name]) => name as string),
+    [...section.matchAll(/`((?:[a-z0-9-]+\.)+(?!yaml`)[a-z0-9-]+)`/g)].map(
+      ([, name]) => name as string,
+    ),
   )
 }

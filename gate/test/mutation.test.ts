@@ -74,8 +74,11 @@ describe('proofs and mutants', () => {
   test('are those that the marked part of the document names, and no other part', () => {
     const document = (text: string) => ({ ...both, 'docs/mesh.md': text })
     expect(found(document('`mtls.gone` and `index.yaml`'))).toEqual([])
-    expect(found(document('<!-- proofs -->\n`mtls.gone` `k8s/a.yaml`\n<!-- /proofs -->'))).toEqual([
+    const table =
+      '<!-- proofs -->\n`mtls.gone` `mtls.gone.too` `a.yaml` `k8s/a.yaml`\n<!-- /proofs -->'
+    expect(found(document(table))).toEqual([
       'docs/mesh.md names mtls.gone, which is no proof',
+      'docs/mesh.md names mtls.gone.too, which is no proof',
     ])
   })
 })

@@ -19,29 +19,29 @@ function formatted(markdown: string): string {
 }
 
 describe('the table of docs/mesh.md', () => {
-  it('has a row a proof, sorted by name, with what witnesses it and its mutants', () => {
+  it('has a row a proof, sorted by name, with its manifests, who witnesses it and how many mutants it notices', () => {
     const lines = tableOfProofs(RUN, MUTANTS).split('\n')
     expect(lines.map((line) => line.split(/ *(?<!\\)\| */).slice(1, -1)).slice(2)).toEqual([
       [
         'Kiali draws order_service \\| payment \\<-> \\*all\\*',
         '`kiali.graph`',
-        '``Kiali `default` spec.a\\|b``',
-        'not run',
-        '',
+        '`k8s/observability/kiali.yaml`',
+        'not run: no Kiali here',
+        '0',
       ],
       [
         'of 160 calls at once 10 are refused',
         '`pool.limits`',
-        "`DestinationRule a spec.x`, `DestinationRule a spec.y[?(@.z=='*')]`",
-        'ledger: payment-service: tries of the order',
-        '`pool-200`',
+        '`destinationrule-circuit-breaker.yaml`',
+        'ledger',
+        '1',
       ],
       [
         'three 503s in a row do not reach the caller',
         '`retry.transient`',
-        '`VirtualService payment-service-retry spec.http[0].retries`',
-        'ledger: payment-service: tries of the order; envoy: retries',
-        '`retry-attempts-2`',
+        '`virtualservice-retry-timeout.yaml`, `destinationrule-circuit-breaker.yaml`',
+        'envoy, ledger',
+        '1',
       ],
     ])
   })
@@ -59,7 +59,6 @@ describe('the table of docs/mesh.md', () => {
         ...GREEN,
         name: `any.${index}`,
         promise,
-        fields: ['`first`', 'the `last`'],
       })),
     ]
     const markdown = withPart(MARKED, 'proofs', tableOfProofs({ ...RUN, proofs }, MUTANTS))
