@@ -64,6 +64,7 @@ export interface MutantResult {
   readonly via: 'live' | 'admission' | 'gate'
   /** Names of proofs; of the gate: its rule. */
   readonly kills: readonly string[]
+  /** `not run`: the cluster lacks what a proof needs. Whatever else came in between, nobody saw it die: it survived. */
   readonly outcome: 'killed' | 'survived' | 'not run'
   readonly reason?: string
   readonly durationMs: number

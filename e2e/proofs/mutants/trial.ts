@@ -54,7 +54,7 @@ export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
       if (lack !== undefined) return { outcome: 'not run', reason: `${proof.name}: ${lack}` }
       const before = await notGreen(proof)
       if (before !== undefined)
-        return { outcome: 'not run', reason: `${proof.name} is red without it: ${before}` }
+        return { outcome: 'survived', reason: `${proof.name} is red without it: ${before}` }
     }
     const mesh = begin(`mutant ${mutant.id}`)
     const reds: string[] = []
@@ -74,7 +74,7 @@ export function createTrial({ proofs, begin, forget, settled }: Trials): Trial {
           )
       }
     } catch (error) {
-      return { outcome: 'not run', reason: (error as Error).message }
+      return { outcome: 'survived', reason: `it could not be tried: ${(error as Error).message}` }
     } finally {
       await heal(mesh)
       if (isInjected(mutant)) await forget()
