@@ -13,7 +13,7 @@ export function tableOfProofs(run: ProofRun, mutants: readonly MutantResult[] = 
     .map((proof) => [
       prose(proof.promise),
       code(proof.name),
-      list(proof.manifests.map((file) => file.replace(FOLDER, ''))),
+      proof.manifests.map((file) => code(file.replace(FOLDER, ''))).join(', '),
       prose(witnessesOf(proof)),
       String(mutants.filter(({ kills }) => kills.includes(proof.name)).length),
     ])
@@ -29,10 +29,6 @@ function witnessesOf({ outcome, reason, witnesses }: ProofResult): string {
 /** The same in every locale. */
 function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
-}
-
-function list(names: readonly string[]): string {
-  return names.map(code).join(', ')
 }
 
 function code(text: string): string {

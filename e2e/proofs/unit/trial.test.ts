@@ -7,8 +7,11 @@ import { createTrial } from '../mutants/trial.ts'
 import type { Body, Proof } from '../proof.ts'
 import type { MutantResult } from '../result.ts'
 
-const cluster = vi.hoisted(() => ({ begin: (): unknown => undefined }))
-vi.mock('../cluster/mesh.ts', () => ({ openMesh: async () => ({ begin: () => cluster.begin() }) }))
+const { mesh, read } = vi.hoisted(() => {
+  const read = vi.fn<() => Promise<undefined>>()
+  return { read, mesh: { api: { read }, capabilities: {}, end: async () => undefined } }
+})
+vi.mock('../cluster/mesh.ts', () => ({ openMesh: async () => ({ begin: () => mesh }) }))
 
 const TARGET = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'order-management' } }
 const MUTANT: Mutant = {
@@ -20,14 +23,8 @@ const MUTANT: Mutant = {
   touches: [],
 }
 
-const read = vi.fn<() => Promise<undefined>>()
-beforeEach(() => {
-  read.mockReset().mockResolvedValue(undefined)
-  const mesh = { api: { read }, capabilities: {}, end: async () => undefined }
-  cluster.begin = () => mesh
-})
+beforeEach(() => void read.mockReset().mockResolvedValue(undefined))
 
-/** @returns without its figures and what stands in the mutant. */
 async function outcomeOf(
   body: Body,
   needs: Proof['needs'] = [],
@@ -42,7 +39,7 @@ async function outcomeOf(
   }
   const trial = createTrial({
     proofs: new Map([[proof.name, proof]]),
-    begin: () => cluster.begin() as Mesh,
+    begin: () => mesh as unknown as Mesh,
     forget: async () => undefined,
     settled: async () => undefined,
   })
