@@ -8,7 +8,7 @@ import { fingerprintOf } from '@oms/contracts/identity'
 import type { Service } from '@oms/e2e/system'
 import { chargeKey, merchantReference } from '@oms/payment/src/domain/payment.ts'
 import type pg from 'pg'
-import { Pool } from 'undici'
+import { type BareUpstream, createBareUpstream } from './bare-upstream.ts'
 import type { OrderRequest } from './load.ts'
 
 const T1 = functionCall('order', 'accept_order', 6)
@@ -44,10 +44,7 @@ export function createFloor({ databaseUrl, processorUrl }: FloorOptions): Floor 
     inventory: connect('inventory'),
     payment: connect('payment'),
   }
-  const processor =
-    processorUrl === undefined
-      ? undefined
-      : new Pool(processorUrl, { connections: 16, pipelining: 1 })
+  const processor = processorUrl === undefined ? undefined : createBareUpstream(processorUrl)
 
   async function call(
     service: Service,
@@ -85,7 +82,7 @@ export function createFloor({ databaseUrl, processorUrl }: FloorOptions): Floor 
 
   async function close(): Promise<void> {
     await Promise.all(Object.values(pools).map((pool) => pool.end()))
-    await processor?.destroy()
+    await processor?.close()
   }
 
   return { place, close }
@@ -97,18 +94,17 @@ function bytesOf(body: object): Buffer {
 
 /** The processor's id of the charge. */
 async function ask(
-  processor: Pool,
+  processor: BareUpstream,
   pspKey: string,
   amount: number,
   currency: string,
   source: string,
 ): Promise<string> {
-  const merchant_reference = merchantReference(pspKey)
-  const { body } = await processor.request({
-    method: 'POST',
+  const { body } = await processor.post({
     path: '/v1/charges',
-    headers: { 'content-type': 'application/json', 'idempotency-key': pspKey },
-    body: JSON.stringify({ amount, currency, source, merchant_reference }),
+    headers: { 'idempotency-key': pspKey },
+    body: { amount, currency, source, merchant_reference: merchantReference(pspKey) },
+    answers: {},
   })
-  return ((await body.json()) as { readonly id: string }).id
+  return String(body['id'])
 }

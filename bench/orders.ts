@@ -18,6 +18,7 @@ import {
 } from './load.ts'
 import type { Row } from './report.ts'
 import { interleave, ratiosOf } from './statistics.ts'
+import { createTextbookFloor } from './textbook/floor.ts'
 import { prepareTextbook, type TextbookDatabases } from './textbook/schema.ts'
 import { PASSWORD, type PspMode, type World } from './world.ts'
 
@@ -39,7 +40,7 @@ const MODES: Readonly<Record<PspMode, string>> = {
   http: 'processor over HTTP',
 }
 
-type Contestants = Readonly<Record<'ours' | 'textbook' | 'floor', Place>>
+type Contestants = Readonly<Record<'ours' | 'textbook' | 'floor' | 'textbookFloor', Place>>
 
 export async function measureOrders(
   world: World,
@@ -70,23 +71,29 @@ async function measureMode(
   const processorUrl = mode === 'http' ? system.urls.processor : undefined
   const theirs = await startTextbook(world, textbook, processorUrl)
   const floor = createFloor({ databaseUrl: world.databaseUrl, processorUrl })
+  const textbookFloor = createTextbookFloor({ databaseUrl: textbook.url, processorUrl })
   const ours = createHttpPlacing(system.urls.order)
   const other = createHttpPlacing(theirs.url)
-  const contestants = { ours: ours.place, textbook: other.place, floor: floor.place }
+  const contestants = {
+    ours: ours.place,
+    textbook: other.place,
+    floor: floor.place,
+    textbookFloor: textbookFloor.place,
+  }
   try {
-    tell(`orders: ${MODES[mode]}, warming up for 3 × ${WARM_UP_MS / 1000} s`)
+    tell(`orders: ${MODES[mode]}, warming up for 4 × ${WARM_UP_MS / 1000} s`)
     for (const place of Object.values(contestants)) await drive(place, 32, WARM_UP_MS)
     const rows: Row[] = []
     for (const callers of CALLERS) {
       tell(
-        `orders: ${MODES[mode]}, ${count(callers)}, ${rounds} rounds of 3 × ${ROUND_MS / 1000} s`,
+        `orders: ${MODES[mode]}, ${count(callers)}, ${rounds} rounds of 4 × ${ROUND_MS / 1000} s`,
       )
       const title = `${MODES[mode]}, ${count(callers)}`
       rows.push(...rowsOf(title, await compete(world, contestants, callers, rounds), tell))
     }
     return rows
   } finally {
-    await Promise.all([floor.close(), ours.close(), other.close()])
+    await Promise.all([floor, textbookFloor, ours, other].map((each) => each.close()))
     await Promise.all([theirs.stop(), system.stop()])
   }
 }
@@ -106,6 +113,7 @@ function compete(
     ours: turn(contestants.ours),
     textbook: turn(contestants.textbook),
     floor: turn(contestants.floor),
+    textbookFloor: turn(contestants.textbookFloor),
   })
 }
 
@@ -137,21 +145,33 @@ function rowsOf(
   const sum = late.reduce((a, b) => a + b, 0)
   if (sum > 0) tell(`orders: ${title}: ${sum} had their end later or were shed, and do not count`)
   const unit = 'orders/s'
+  const alone = 'statements alone'
+  const against = (control: keyof Contestants, name: keyof Contestants, called: string) => ({
+    control: called,
+    ratios: ratiosOf(rate(name), rate(control)),
+  })
   return [
-    { what: `floor: statements alone; ${title}`, unit, values: rate('floor') },
+    { what: `textbook saga: ${alone}; ${title}`, unit, values: rate('textbookFloor') },
+    {
+      what: `floor: ${alone}; ${title}`,
+      unit,
+      values: rate('floor'),
+      against: against('textbookFloor', 'floor', `textbook's ${alone}`),
+      bar: { on: 'ratio', atLeast: AT_LEAST_TIMES_TEXTBOOK },
+    },
     { what: `textbook saga; ${title}`, unit, values: rate('textbook') },
     {
       what: `ours; ${title}`,
       unit,
       values: rate('ours'),
-      against: { control: 'textbook', ratios: ratiosOf(rate('ours'), rate('textbook')) },
+      against: against('textbook', 'ours', 'textbook'),
       bar: { on: 'ratio', atLeast: AT_LEAST_TIMES_TEXTBOOK },
     },
     {
       what: `ours; ${title}`,
       unit,
       values: rate('ours'),
-      against: { control: 'floor', ratios: ratiosOf(rate('ours'), rate('floor')) },
+      against: against('floor', 'ours', 'floor'),
     },
   ]
 }

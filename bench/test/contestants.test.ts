@@ -10,9 +10,12 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { createFloor, type Floor } from '../floor.ts'
 import { nextOrder, SKUS, TENANT, UNIT_PRICE_MINOR } from '../load.ts'
-import { inventoryRoutes } from '../textbook/inventory.ts'
-import { type OrderLoops, orderRoutes } from '../textbook/order.ts'
-import { paymentRoutes } from '../textbook/payment.ts'
+import { createTextbookFloor } from '../textbook/floor.ts'
+import { createInventory, inventoryRoutes } from '../textbook/inventory.ts'
+import { orderRoutes } from '../textbook/order.ts'
+import { createHttpParticipants } from '../textbook/participants.ts'
+import { createPayments, paymentRoutes } from '../textbook/payment.ts'
+import { createSaga, type Saga } from '../textbook/saga.ts'
 import { prepareTextbook, TEXTBOOK_SERVICES, type TextbookService } from '../textbook/schema.ts'
 import { createTextbookServer, type Role } from '../textbook/server.ts'
 import { createPool } from '../textbook/transaction.ts'
@@ -77,11 +80,12 @@ describe('the textbook saga', () => {
   const superuserUrl = (database: string): string => `${inject('postgresUrl')}/${database}`
   const closing: (() => Promise<unknown>)[] = []
   const pools = {} as Record<TextbookService, pg.Pool>
-  let order: OrderLoops
+  let saga: Saga
+  let floor: Floor
   let orderServer: Server
 
   beforeAll(async () => {
-    const catalogue = { tenant: TENANT, skus: ['CUP'], unitPriceMinor: 1250, supplied: 3 }
+    const catalogue = { tenant: TENANT, skus: ['CUP'], unitPriceMinor: 1250, supplied: 4 }
     const databases = await prepareTextbook(superuserUrl, TEST_PASSWORD, catalogue, databaseOf)
     for (const service of TEXTBOOK_SERVICES) {
       pools[service] = createPool(databases.url(service))
@@ -97,17 +101,22 @@ describe('the textbook saga', () => {
       return server
     }
     const inventory = create('inventory')
-    inventoryRoutes(inventory, pools.inventory)
+    inventoryRoutes(inventory, createInventory(pools.inventory))
     const payment = create('payment')
-    paymentRoutes(payment, pools.payment, undefined)
+    paymentRoutes(payment, createPayments(pools.payment, undefined))
     orderServer = create('order')
     const upstream = async (role: Role, server: Server) =>
       createUpstream(orderServer, role, await server.listen({ host: '127.0.0.1', port: 0 }), true)
-    order = orderRoutes(orderServer, {
-      pool: pools.order,
-      inventory: await upstream('inventory', inventory),
-      payment: await upstream('payment', payment),
-    })
+    saga = createSaga(
+      pools.order,
+      createHttpParticipants(
+        await upstream('inventory', inventory),
+        await upstream('payment', payment),
+      ),
+    )
+    orderRoutes(orderServer, saga)
+    floor = createTextbookFloor({ databaseUrl: databases.url })
+    closing.unshift(floor.close)
   })
 
   afterAll(async () => {
@@ -132,7 +141,7 @@ describe('the textbook saga', () => {
   const stock = async (): Promise<unknown> =>
     (await pools.inventory.query('SELECT available, reserved, sold FROM oms.stock')).rows[0]
 
-  // In order: they share one stock of three.
+  // In order: they share one stock of four.
   test('confirms an order in 28 round trips, 8 of them commits', async () => {
     const key = randomUUID()
     const trips = await roundTripsOf(async () => {
@@ -144,9 +153,22 @@ describe('the textbook saga', () => {
     expect(trips).toHaveLength(28)
     expect(trips.filter((sent) => sent === 'COMMIT')).toHaveLength(8)
     expect(await place({ key })).toMatchObject({ status: 201, body: { order_id: key } })
-    expect(await stock()).toEqual({ available: '2', reserved: '1', sold: '0' })
+    expect(await stock()).toEqual({ available: '3', reserved: '1', sold: '0' })
     const { rows } = await pools.payment.query(
       'SELECT state FROM oms.payment JOIN oms.ledger USING (order_id)',
+    )
+    expect(rows).toEqual([{ state: 'captured' }])
+  })
+
+  test('takes as many without its services', async () => {
+    const lines = [{ sku: 'CUP', quantity: 1 }]
+    const order = { ...nextOrder(), lines }
+    const trips = await roundTripsOf(async () => expect(await floor.place(order)).toBe(true))
+    expect(trips).toHaveLength(28)
+    expect(trips.filter((sent) => sent === 'COMMIT')).toHaveLength(8)
+    const { rows } = await pools.payment.query(
+      'SELECT state FROM oms.payment JOIN oms.ledger USING (order_id) WHERE order_id = $1',
+      [order.orderId],
     )
     expect(rows).toEqual([{ state: 'captured' }])
   })
@@ -156,7 +178,7 @@ describe('the textbook saga', () => {
       status: 402,
       body: { state: 'declined' },
     })
-    expect(await stock()).toEqual({ available: '2', reserved: '1', sold: '0' })
+    expect(await stock()).toEqual({ available: '2', reserved: '2', sold: '0' })
   })
 
   test('rejects what is out of stock', async () => {
@@ -174,7 +196,7 @@ describe('the textbook saga', () => {
        VALUES ($1, $2, 'charging', 'EUR', 1250, $3, 'pm_approve0001', now() - interval '13 s')`,
       [TENANT, key, lines],
     )
-    await order.recover()
+    await saga.recover()
     const { rows } = await pools.order.query('SELECT state FROM oms.orders WHERE order_id = $1', [
       key,
     ])
@@ -182,11 +204,12 @@ describe('the textbook saga', () => {
   })
 
   test('sells and announces by its relay', async () => {
-    expect(await order.relay()).toBe(4)
-    expect(await order.relay()).toBe(0)
-    expect(await stock()).toEqual({ available: '2', reserved: '0', sold: '1' })
+    expect(await saga.relay()).toBe(5)
+    expect(await saga.relay()).toBe(0)
+    expect(await stock()).toEqual({ available: '2', reserved: '0', sold: '2' })
     const { rows } = await pools.order.query('SELECT type FROM oms.order_event ORDER BY seq')
     expect(rows.map(({ type }) => type)).toEqual([
+      'order.confirmed',
       'order.confirmed',
       'order.declined',
       'order.rejected',

@@ -47,44 +47,59 @@ class OutOfStock extends Error {}
 /** Of an order that asks for more than there is. */
 export const Refused = Type.Object({ order_id: Type.String(), detail: Type.String() })
 
-export function inventoryRoutes(server: Server, pool: pg.Pool): void {
+export interface Inventory {
+  /** @returns what to tell where there is not enough: nothing was reserved. */
+  reserve(tenantId: string, body: ReserveBody): Promise<Reservation | string>
+  release(tenantId: string, orderId: string): Promise<void>
+  settle(tenantId: string, orderIds: readonly string[]): Promise<void>
+}
+
+export function createInventory(pool: pg.Pool): Inventory {
+  return {
+    async reserve(tenantId, { order_id, lines }) {
+      try {
+        return await inTransaction(pool, (query) => reserve(query, tenantId, order_id, lines))
+      } catch (error) {
+        if (error instanceof OutOfStock) return error.message
+        throw error
+      }
+    },
+
+    release: (tenantId, orderId) =>
+      inTransaction(pool, (query) => end(query, tenantId, [orderId], 'released', SQL.giveBack)),
+
+    settle: (tenantId, orderIds) =>
+      inTransaction(pool, (query) => end(query, tenantId, orderIds, 'committed', SQL.sell)),
+  }
+}
+
+export function inventoryRoutes(server: Server, inventory: Inventory): void {
   server.post(
     '/reservations',
     { schema: { body: ReserveBody, response: { 201: ReservationBody, 409: Refused } } },
-    async (request, reply) => {
-      const { tenantId } = request
-      const { order_id, lines } = request.body
-      try {
-        const reserved = await inTransaction(pool, (query) =>
-          reserve(query, tenantId, order_id, lines),
-        )
-        return await reply.code(201).send({ ...reserved, lines: [...reserved.lines] })
-      } catch (error) {
-        if (!(error instanceof OutOfStock)) throw error
-        return reply.code(409).send({ order_id, detail: error.message })
-      }
+    async ({ tenantId, body }, reply) => {
+      const reserved = await inventory.reserve(tenantId, body)
+      if (typeof reserved === 'string')
+        return reply.code(409).send({ order_id: body.order_id, detail: reserved })
+      return reply.code(201).send({ ...reserved, lines: [...reserved.lines] })
     },
   )
 
   server.post(
     '/reservations/:orderId/release',
     { schema: { params: Type.Object({ orderId: OrderId }), response: { 200: SettledPage } } },
-    async (request) => {
-      const { tenantId } = request
-      const ids = [request.params.orderId]
-      await inTransaction(pool, (query) => end(query, tenantId, ids, 'released', SQL.giveBack))
-      return { items: ids.map((order_id) => ({ order_id, state: 'released' as const })) }
+    async ({ tenantId, params: { orderId } }) => {
+      await inventory.release(tenantId, orderId)
+      return { items: [{ order_id: orderId, state: 'released' as const }] }
     },
   )
 
   server.post(
     '/reservations/settle',
     { schema: { body: SettleBody, response: { 200: SettledPage } } },
-    async (request) => {
-      const { tenantId } = request
-      const ids = request.body.order_ids
-      await inTransaction(pool, (query) => end(query, tenantId, ids, 'committed', SQL.sell))
-      return { items: ids.map((order_id) => ({ order_id, state: 'committed' as const })) }
+    async ({ tenantId, body: { order_ids } }) => {
+      await inventory.settle(tenantId, order_ids)
+      return { items: order_ids.map((order_id) => ({ order_id, state: 'committed' as const })) }
     },
   )
 }

@@ -1,8 +1,10 @@
 /** One of the textbook's three services as a process: ROLE says which. */
 import type { Server } from '@oms/chassis/server'
-import { inventoryRoutes } from './inventory.ts'
-import { type OrderLoops, orderRoutes } from './order.ts'
-import { paymentRoutes } from './payment.ts'
+import { createInventory, inventoryRoutes } from './inventory.ts'
+import { orderRoutes } from './order.ts'
+import { createHttpParticipants } from './participants.ts'
+import { createPayments, paymentRoutes } from './payment.ts'
+import { createSaga, type Saga } from './saga.ts'
 import { createTextbookServer, type Role } from './server.ts'
 import { createPool } from './transaction.ts'
 import { createUpstream } from './upstream.ts'
@@ -23,26 +25,25 @@ function repeat(ms: number, pass: () => Promise<unknown>): void {
   setTimeout(again, ms)
 }
 
-async function relayAll({ relay }: OrderLoops): Promise<void> {
+async function relayAll({ relay }: Saga): Promise<void> {
   while ((await relay()) === 128);
 }
 
 const ROLES: Readonly<Record<Role, (server: Server) => void>> = {
   order(server) {
-    const loops = orderRoutes(server, {
-      pool,
-      inventory: createUpstream(server, 'inventory', env['INVENTORY_URL'] ?? '', true),
-      payment: createUpstream(server, 'payment', env['PAYMENT_URL'] ?? '', true),
-    })
-    repeat(RELAY_INTERVAL_MS, () => relayAll(loops))
-    repeat(SWEEP_INTERVAL_MS, loops.recover)
+    const inventory = createUpstream(server, 'inventory', env['INVENTORY_URL'] ?? '', true)
+    const payment = createUpstream(server, 'payment', env['PAYMENT_URL'] ?? '', true)
+    const saga = createSaga(pool, createHttpParticipants(inventory, payment))
+    orderRoutes(server, saga)
+    repeat(RELAY_INTERVAL_MS, () => relayAll(saga))
+    repeat(SWEEP_INTERVAL_MS, saga.recover)
   },
-  inventory: (server) => inventoryRoutes(server, pool),
+  inventory: (server) => inventoryRoutes(server, createInventory(pool)),
   payment(server) {
     const url = env['PSP_URL']
     const processor =
       url === undefined ? undefined : createUpstream(server, 'card-processor', url, false)
-    paymentRoutes(server, pool, processor)
+    paymentRoutes(server, createPayments(pool, processor))
   },
 }
 

@@ -44,22 +44,28 @@ const SQL = {
 
 type Verdict = { readonly state: 'captured' | 'declined'; readonly pspRef: string }
 
+export interface Payments {
+  charge(tenantId: string, body: ChargeBody): Promise<Payment>
+}
+
 /** @param processor `undefined`: the outcome follows from the token, and intent and outcome are one transaction. */
-export function paymentRoutes(
-  server: Server,
-  pool: pg.Pool,
-  processor: Upstream | undefined,
-): void {
+export function createPayments(pool: pg.Pool, processor: Upstream | undefined): Payments {
+  return {
+    charge: (tenantId, body) =>
+      processor === undefined
+        ? chargeSimulated(pool, tenantId, body)
+        : charge(pool, processor, tenantId, body),
+  }
+}
+
+export function paymentRoutes(server: Server, payments: Payments): void {
   server.post(
     '/payments',
     { schema: { body: ChargeBody, response: { 201: PaymentBody, 402: PaymentBody } } },
-    async (request, reply) => {
-      const { tenantId } = request
-      const payment = await (processor === undefined
-        ? chargeSimulated(pool, tenantId, request.body)
-        : charge(pool, processor, tenantId, request.body))
-      const body = { ...payment, amount_minor: Number(payment.amount_minor) }
-      return reply.code(payment.state === 'captured' ? 201 : 402).send(body)
+    async ({ tenantId, body }, reply) => {
+      const payment = await payments.charge(tenantId, body)
+      const told = { ...payment, amount_minor: Number(payment.amount_minor) }
+      return reply.code(payment.state === 'captured' ? 201 : 402).send(told)
     },
   )
 }

@@ -1,7 +1,7 @@
 /** One upstream of the textbook: the chassis's client, as ours. */
 import { createHttpClient } from '@oms/chassis/http-client'
 import type { Server } from '@oms/chassis/server'
-import { DEADLINE_HEADER, ORDER_HEADER, TENANT_HEADER } from '@oms/contracts/headers'
+import { DEADLINE_HEADER } from '@oms/contracts/headers'
 import type { TSchema } from 'typebox'
 
 export interface Call {
@@ -40,8 +40,4 @@ export function createUpstream(
       return { status: answer.status, body: answer.body as Readonly<Record<string, unknown>> }
     },
   }
-}
-
-export function headersOf(tenantId: string, orderId: string): Record<string, string> {
-  return { [TENANT_HEADER]: tenantId, [ORDER_HEADER]: orderId }
 }

@@ -214,16 +214,25 @@ describe('of the request being served', () => {
     expect(sent).not.toHaveProperty('x-tenant-id')
   })
 
-  test('an unsampled trace stays unsampled', async () => {
-    const sent = await headersAt('/ours', {
-      'x-b3-traceid': TRACE,
-      'x-b3-spanid': 'b7ad6b7169203331',
-      'x-b3-sampled': '0',
-    })
-    expect(sent['x-b3-traceid']).toBe(TRACE)
-    expect(sent['x-b3-sampled']).toBe('0')
-    expect(sent['traceparent']).toMatch(/-00$/)
-  })
+  test.each([
+    ['0', '00', true],
+    ['1', '01', false],
+  ])(
+    'a trace with sampled %s stays so; without, no span is made for the call',
+    async (sampled, flags, shared) => {
+      service.log.length = 0
+      const sent = await headersAt('/ours', {
+        'x-b3-traceid': TRACE,
+        'x-b3-spanid': 'b7ad6b7169203331',
+        'x-b3-sampled': sampled,
+      })
+      expect(sent['x-b3-traceid']).toBe(TRACE)
+      expect(sent['x-b3-sampled']).toBe(sampled)
+      expect(String(sent['traceparent']).split('-').at(-1)).toBe(flags)
+      const { span_id } = await service.requestLine(({ path }) => path === '/ours')
+      expect(sent['x-b3-spanid'] === span_id).toBe(shared)
+    },
+  )
 
   test('nothing goes to a third party', async () => {
     const sent = await headersAt('/theirs', {

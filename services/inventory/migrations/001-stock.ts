@@ -87,10 +87,10 @@ BEGIN
     entity := to_jsonb(r); RETURN NEXT; RETURN;
   END IF;
   SELECT array_agg(l.sku) INTO v_skus FROM jsonb_to_recordset(p_lines) AS l(sku text);
-  PERFORM 1 FROM oms.stock WHERE tenant_id = p_t AND sku = ANY (v_skus) ORDER BY sku FOR NO KEY UPDATE;
   SELECT jsonb_agg(l.sku ORDER BY l.sku) INTO v_unavailable
     FROM jsonb_to_recordset(p_lines) AS l(sku text, quantity bigint)
-    LEFT JOIN oms.stock s ON s.tenant_id = p_t AND s.sku = ANY (v_skus) AND s.sku = l.sku
+    LEFT JOIN (SELECT q.sku, q.available FROM oms.stock q
+      WHERE q.tenant_id = p_t AND q.sku = ANY (v_skus) ORDER BY q.sku FOR NO KEY UPDATE) s USING (sku)
    WHERE s.available IS NULL OR s.available < l.quantity;
   IF v_unavailable IS NULL THEN
     UPDATE oms.stock s SET available = s.available - l.quantity, reserved = s.reserved + l.quantity

@@ -94,11 +94,11 @@ BEGIN
   IF OLD.cancel_requested_at IS NOT NULL AND NEW.cancel_requested_at IS DISTINCT FROM OLD.cancel_requested_at THEN
     RAISE EXCEPTION 'order %: a requested cancel stays requested', OLD.order_id;
   END IF;
-  IF (OLD.state, NEW.state) IN (
-    (10, 10), (10, 30), (10, 35), (10, 40), (10, 100), (10, 110),
-    (30, 30), (30, 35), (30, 40), (30, 100),
-    (35, 35), (35, 40),
-    (40, 40), (40, 120), (40, 130)) THEN RETURN NEW; END IF;
+  IF NEW.state = ANY (CASE OLD.state
+    WHEN 10 THEN '{10, 30, 35, 40, 100, 110}'::smallint[]
+    WHEN 30 THEN '{30, 35, 40, 100}'
+    WHEN 35 THEN '{35, 40}'
+    WHEN 40 THEN '{40, 120, 130}' END) THEN RETURN NEW; END IF;
   RAISE EXCEPTION 'order %: no transition from % to %', OLD.order_id, OLD.state, NEW.state;
 END $$;
 CREATE TRIGGER guard BEFORE UPDATE ON oms.orders FOR EACH ROW EXECUTE FUNCTION oms.guard_order();`
@@ -120,17 +120,15 @@ GRANT SELECT, INSERT, DELETE ON oms.outbox TO oms_order;
 -- Append-only.
 GRANT SELECT, INSERT ON oms.order_event TO oms_order;`
 
-/** The event of a final row of the CTE `u`. */
-const announce = `
-    x AS (INSERT INTO oms.outbox (tenant_id, order_id, type, body)
-      SELECT u.tenant_id, u.order_id, 'order.' || s.name,
-             jsonb_build_object('state', s.name, 'currency', u.currency, 'amount_minor', u.amount_minor)
-        FROM u JOIN (VALUES (100, 'confirmed'), (110, 'rejected'), (120, 'declined'), (130, 'cancelled')) s (state, name)
-          USING (state))`
-
-/** What stands when nothing was to be written, whoever wrote it. */
-const keepOrWrite = `
-  IF FOUND THEN role := 'written';
+/** What stands now, whoever wrote it; an end that this call wrote is announced. */
+const announceOrKeep = `
+  IF FOUND THEN
+    role := 'written';
+    IF o.state >= 100 THEN
+      v_end := CASE o.state WHEN 100 THEN 'confirmed' WHEN 110 THEN 'rejected' WHEN 120 THEN 'declined' WHEN 130 THEN 'cancelled' END;
+      INSERT INTO oms.outbox (tenant_id, order_id, type, body) VALUES (p_t, p_o, 'order.' || v_end,
+        jsonb_build_object('state', v_end, 'currency', o.currency, 'amount_minor', o.amount_minor));
+    END IF;
   ELSE
     SELECT * INTO o FROM oms.orders WHERE tenant_id = p_t AND order_id = p_o;
     IF NOT FOUND THEN RETURN; END IF;
@@ -194,50 +192,47 @@ END $$;
 
 CREATE FUNCTION oms.apply_rejected(p_t text, p_o uuid, p_detail jsonb)
 ${returnsOrder} AS $$
-DECLARE o oms.orders;
+DECLARE o oms.orders; v_end text;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  WITH u AS (UPDATE oms.orders SET state = 110, reason = 'out_of_stock', detail = p_detail, payment_token = NULL,
-      next_run_at = NULL, finished_at = now()
-    WHERE tenant_id = p_t AND order_id = p_o AND state = 10 RETURNING *),${announce}
-  SELECT * INTO o FROM u;${keepOrWrite}
+  UPDATE oms.orders SET state = 110, reason = 'out_of_stock', detail = p_detail, payment_token = NULL,
+     next_run_at = NULL, finished_at = now()
+   WHERE tenant_id = p_t AND order_id = p_o AND state = 10 RETURNING * INTO o;${announceOrKeep}
 END $$;
 
 -- The row lock decides between a verdict and a cancel: whichever commits first is seen by the other.
 CREATE FUNCTION oms.apply_verdict(p_t text, p_o uuid, p_verdict text, p_detail jsonb)
 ${returnsOrder} AS $$
-DECLARE o oms.orders;
+DECLARE o oms.orders; v_end text;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  WITH u AS (UPDATE oms.orders SET
-      state = CASE WHEN p_verdict <> 'captured' THEN 40 WHEN cancel_requested_at IS NULL THEN 100 ELSE 35 END,
-      verdict = p_verdict,
-      reason = CASE WHEN p_verdict = 'captured' THEN NULL WHEN p_verdict = 'declined' THEN 'payment_declined'
-        WHEN cancel_requested_at IS NOT NULL THEN 'cancelled_by_client' ELSE 'timed_out' END,
-      detail = p_detail, payment_token = NULL,
-      next_run_at = CASE WHEN p_verdict <> 'captured' OR cancel_requested_at IS NOT NULL THEN next_run_at END,
-      finished_at = CASE WHEN p_verdict = 'captured' AND cancel_requested_at IS NULL THEN now() END
-    WHERE tenant_id = p_t AND order_id = p_o AND state IN (10, 30) RETURNING *),${announce}
-  SELECT * INTO o FROM u;${keepOrWrite}
+  UPDATE oms.orders SET
+     state = CASE WHEN p_verdict <> 'captured' THEN 40 WHEN cancel_requested_at IS NULL THEN 100 ELSE 35 END,
+     verdict = p_verdict,
+     reason = CASE WHEN p_verdict = 'captured' THEN NULL WHEN p_verdict = 'declined' THEN 'payment_declined'
+       WHEN cancel_requested_at IS NOT NULL THEN 'cancelled_by_client' ELSE 'timed_out' END,
+     detail = p_detail, payment_token = NULL,
+     next_run_at = CASE WHEN p_verdict <> 'captured' OR cancel_requested_at IS NOT NULL THEN next_run_at END,
+     finished_at = CASE WHEN p_verdict = 'captured' AND cancel_requested_at IS NULL THEN now() END
+   WHERE tenant_id = p_t AND order_id = p_o AND state IN (10, 30) RETURNING * INTO o;${announceOrKeep}
 END $$;
 
 CREATE FUNCTION oms.apply_refunded(p_t text, p_o uuid)
 ${returnsOrder} AS $$
-DECLARE o oms.orders;
+DECLARE o oms.orders; v_end text;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
   UPDATE oms.orders SET state = 40, verdict = 'refunded', reason = 'cancelled_by_client'
-   WHERE tenant_id = p_t AND order_id = p_o AND state = 35 RETURNING * INTO o;${keepOrWrite}
+   WHERE tenant_id = p_t AND order_id = p_o AND state = 35 RETURNING * INTO o;${announceOrKeep}
 END $$;
 
 CREATE FUNCTION oms.apply_released(p_t text, p_o uuid)
 ${returnsOrder} AS $$
-DECLARE o oms.orders;
+DECLARE o oms.orders; v_end text;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  WITH u AS (UPDATE oms.orders SET state = CASE verdict WHEN 'declined' THEN 120 ELSE 130 END, next_run_at = NULL, finished_at = now()
-    WHERE tenant_id = p_t AND order_id = p_o AND state = 40 RETURNING *),${announce}
-  SELECT * INTO o FROM u;${keepOrWrite}
+  UPDATE oms.orders SET state = CASE verdict WHEN 'declined' THEN 120 ELSE 130 END, next_run_at = NULL, finished_at = now()
+   WHERE tenant_id = p_t AND order_id = p_o AND state = 40 RETURNING * INTO o;${announceOrKeep}
 END $$;
 
 -- The flag is durable and the lease taken before anybody sends a void.

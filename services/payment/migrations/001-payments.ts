@@ -102,10 +102,14 @@ GRANT UPDATE ON oms.payment, oms.refund TO oms_payment;
 
 -- Processors forget idempotency keys after 24 h (Stripe API v1); the hour is for passes under way. Told by the
 -- database: a process whose clock is behind would send a forgotten key, and charge twice.
-CREATE FUNCTION oms.entity(p oms.payment) RETURNS jsonb LANGUAGE sql STABLE AS $$
+-- With a number: of a charge that this very call made or decided, which nobody can have refunded yet.
+CREATE FUNCTION oms.entity(p oms.payment, p_latest_refund_no integer) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT to_jsonb(p) || jsonb_build_object('key_lives', p.created_at > now() - interval '23 h',
-    'latest_refund_no', CASE WHEN p.state = 2 THEN (SELECT coalesce(max(r.refund_no), 0) FROM oms.refund r
-      WHERE r.tenant_id = p.tenant_id AND r.order_id = p.order_id) ELSE 0 END)
+    'latest_refund_no', p_latest_refund_no)
+$$;
+CREATE FUNCTION oms.entity(p oms.payment) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT oms.entity(p, CASE WHEN p.state = 2 THEN (SELECT coalesce(max(r.refund_no), 0) FROM oms.refund r
+    WHERE r.tenant_id = p.tenant_id AND r.order_id = p.order_id) ELSE 0 END)
 $$;
 CREATE FUNCTION oms.entity(r oms.refund) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT to_jsonb(r) || jsonb_build_object('key_lives', r.created_at > now() - interval '23 h')
@@ -120,7 +124,7 @@ BEGIN
   INSERT INTO oms.payment (tenant_id, order_id, fp, state, amount_minor, currency, payment_token, psp_key, next_run_at)
     VALUES (p_t, p_o, p_fp, 1, p_amount, p_currency, p_token, p_psp_key, now() + interval '3 s')
     ON CONFLICT DO NOTHING RETURNING * INTO p;
-  IF FOUND THEN role := 'fresh'; entity := oms.entity(p); RETURN NEXT; RETURN; END IF;
+  IF FOUND THEN role := 'fresh'; entity := oms.entity(p, 0); RETURN NEXT; RETURN; END IF;
   -- A second statement has a snapshot that sees the winner.
   SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o;
   IF p.fp <> p_fp THEN role := 'conflict';
@@ -146,16 +150,16 @@ BEGIN
       decline_code = p_code, payment_token = NULL, next_run_at = NULL, decided_at = now()
    WHERE tenant_id = p_t AND order_id = p_o AND state = 1 RETURNING * INTO p;
   IF FOUND THEN
-    role := 'written';
+    role := 'written'; entity := oms.entity(p, 0);
     IF p.state = 2 THEN
       INSERT INTO oms.ledger (tenant_id, order_id, entry, debit, credit, currency, amount_minor)
         VALUES (p_t, p_o, 0, 'psp', 'sales', p.currency, p.amount_minor);
     END IF;
   ELSE
-    role := 'kept';
     SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o;
+    role := 'kept'; entity := oms.entity(p);
   END IF;
-  entity := oms.entity(p); RETURN NEXT;
+  RETURN NEXT;
 END $$;
 
 -- PSP_MODE=simulated: the outcome follows from the token, so intent and outcome are one write.
@@ -170,7 +174,7 @@ BEGIN
       'sim_' || p_o, CASE WHEN v_declined THEN 'card_declined' END, now())
     ON CONFLICT DO NOTHING RETURNING * INTO p;
   IF FOUND THEN
-    role := 'fresh';
+    role := 'fresh'; entity := oms.entity(p, 0);
     IF p.state = 2 THEN
       INSERT INTO oms.ledger (tenant_id, order_id, entry, debit, credit, currency, amount_minor)
         VALUES (p_t, p_o, 0, 'psp', 'sales', p_currency, p_amount);
@@ -178,8 +182,9 @@ BEGIN
   ELSE
     SELECT * INTO p FROM oms.payment WHERE tenant_id = p_t AND order_id = p_o;
     role := CASE WHEN p.fp <> p_fp THEN 'conflict' WHEN p.state = 1 THEN 'running' ELSE 'final' END;
+    entity := oms.entity(p);
   END IF;
-  entity := oms.entity(p); RETURN NEXT;
+  RETURN NEXT;
 END $$;
 
 CREATE FUNCTION oms.load_payment(p_t text, p_o uuid)
