@@ -4,7 +4,7 @@
  */
 import { Busy, Overloaded, Unavailable } from '@oms/problem/http-problems'
 import type { Migration } from 'kysely/migration'
-import type pg from 'pg'
+import pg from 'pg'
 import { ConfigError, readSecret } from './config.ts'
 import { openPool } from './pool.ts'
 import type { Server } from './server.ts'
@@ -132,8 +132,7 @@ async function query<Row>(
   }
   client.on('error', onError)
   try {
-    const { rows } = await client.query({ ...statement, values: values as unknown[] })
-    return rows as Row[]
+    return await send<Row>(client, statement, values)
   } catch (error) {
     broken ||= (error as { severity?: string }).severity !== 'ERROR'
     throw error
@@ -141,6 +140,20 @@ async function query<Row>(
     client.off('error', onError)
     client.release(broken)
   }
+}
+
+/** As the driver's own object: a plain one it would copy, property descriptor by property descriptor. */
+function send<Row>(
+  client: pg.PoolClient,
+  { name, text }: Statement,
+  values: readonly unknown[],
+): Promise<readonly Row[]> {
+  return new Promise((resolve, reject) => {
+    const query = new pg.Query<Row & pg.QueryResultRow>(text, [...values], (error, result) =>
+      error ? reject(error) : resolve(result.rows),
+    )
+    client.query(Object.assign(query, { name }))
+  })
 }
 
 class NoConnectionInTime extends Error {}

@@ -73,7 +73,7 @@ GRANT SELECT, UPDATE (expires_at) ON oms.reservation TO oms_inventory_sweeper;
 -- that order round; looking for the row first would race. A shortage found under the stock locks turns the row to
 -- REJECTED before anyone can see it: only then is it written twice, the order that is served writes it once.
 CREATE FUNCTION oms.reserve(p_t text, p_o uuid, p_fp bytea, p_lines jsonb)
-RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (role text, entity json) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE r oms.reservation; v_skus text[]; v_unavailable jsonb;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
@@ -84,7 +84,7 @@ BEGIN
     -- A second statement has a snapshot that sees the winner.
     SELECT * INTO r FROM oms.reservation WHERE tenant_id = p_t AND order_id = p_o;
     role := CASE WHEN r.fp <> p_fp THEN 'conflict' ELSE 'read' END;
-    entity := to_jsonb(r); RETURN NEXT; RETURN;
+    entity := to_json(r); RETURN NEXT; RETURN;
   END IF;
   SELECT array_agg(l.sku) INTO v_skus FROM jsonb_to_recordset(p_lines) AS l(sku text);
   SELECT jsonb_agg(l.sku ORDER BY l.sku) INTO v_unavailable
@@ -100,18 +100,18 @@ BEGIN
     UPDATE oms.reservation SET state = 9, unavailable = v_unavailable, expires_at = NULL
      WHERE tenant_id = p_t AND order_id = p_o RETURNING * INTO r;
   END IF;
-  role := 'fresh'; entity := to_jsonb(r); RETURN NEXT;
+  role := 'fresh'; entity := to_json(r); RETURN NEXT;
 END $$;
 
 -- No row yet: the tombstone defeats a reserve that is still on its way; one that is not committed yet is waited for.
 CREATE FUNCTION oms.release(p_t text, p_o uuid)
-RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (role text, entity json) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE r oms.reservation; v_skus text[];
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
   INSERT INTO oms.reservation (tenant_id, order_id, state) VALUES (p_t, p_o, 3)
     ON CONFLICT DO NOTHING RETURNING * INTO r;
-  IF FOUND THEN role := 'fresh'; entity := to_jsonb(r); RETURN NEXT; RETURN; END IF;
+  IF FOUND THEN role := 'fresh'; entity := to_json(r); RETURN NEXT; RETURN; END IF;
   UPDATE oms.reservation SET state = 3, expires_at = NULL
    WHERE tenant_id = p_t AND order_id = p_o AND state = 1 RETURNING * INTO r;
   IF FOUND THEN
@@ -125,12 +125,12 @@ BEGIN
     SELECT * INTO r FROM oms.reservation WHERE tenant_id = p_t AND order_id = p_o;
     role := CASE r.state WHEN 2 THEN 'committed' ELSE 'read' END;
   END IF;
-  entity := to_jsonb(r); RETURN NEXT;
+  entity := to_json(r); RETURN NEXT;
 END $$;
 
 -- One row for each that exists, whatever its state; 'fresh' are those that this call committed.
 CREATE FUNCTION oms.settle(p_t text, p_orders uuid[])
-RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (role text, entity json) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE v_held uuid[]; v_skus text[];
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
@@ -150,31 +150,31 @@ BEGIN
     UPDATE oms.reservation SET state = 2, expires_at = NULL WHERE tenant_id = p_t AND order_id = ANY (v_held);
   END IF;
   RETURN QUERY
-    SELECT CASE WHEN r.order_id = ANY (v_held) THEN 'fresh' ELSE 'read' END, to_jsonb(r)
+    SELECT CASE WHEN r.order_id = ANY (v_held) THEN 'fresh' ELSE 'read' END, to_json(r)
       FROM oms.reservation r WHERE r.tenant_id = p_t AND r.order_id = ANY (p_orders) ORDER BY r.order_id;
 END $$;
 
 CREATE FUNCTION oms.load_reservation(p_t text, p_o uuid)
-RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (role text, entity json) LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  RETURN QUERY SELECT 'read', to_jsonb(r) FROM oms.reservation r WHERE r.tenant_id = p_t AND r.order_id = p_o;
+  RETURN QUERY SELECT 'read', to_json(r) FROM oms.reservation r WHERE r.tenant_id = p_t AND r.order_id = p_o;
 END $$;
 
 -- p_skus NULL: every sku. By sku, after p_after.
 CREATE FUNCTION oms.stock_page(p_t text, p_skus text[], p_after text, p_limit integer)
-RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (role text, entity json) LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
   RETURN QUERY
-    SELECT 'read', to_jsonb(s) FROM oms.stock s
+    SELECT 'read', to_json(s) FROM oms.stock s
      WHERE s.tenant_id = p_t AND s.sku > p_after AND (p_skus IS NULL OR s.sku = ANY (p_skus))
      ORDER BY s.sku LIMIT p_limit;
 END $$;
 
 -- Raises, never lowers: run twice, it changes nothing.
 CREATE FUNCTION oms.set_stock(p_t text, p_sku text, p_supplied bigint)
-RETURNS TABLE (role text, entity jsonb) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (role text, entity json) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE s oms.stock;
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
@@ -188,7 +188,7 @@ BEGIN
     SELECT * INTO s FROM oms.stock WHERE tenant_id = p_t AND sku = p_sku;
     role := 'read';
   END IF;
-  entity := to_jsonb(s); RETURN NEXT;
+  entity := to_json(s); RETURN NEXT;
 END $$;
 
 -- Across tenants, hence by the sweeper role; they give away ids, ages and counts only. A claim lasts 60 s: when

@@ -20,14 +20,13 @@ CREATE TABLE oms.orders (
   finished_at timestamptz,
   attempt integer NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT now(),
-  CONSTRAINT verdict_by_state CHECK (CASE
-    WHEN state IN (10, 30, 110) THEN verdict = 'none'
-    WHEN state = 35 THEN verdict = 'captured' AND cancel_requested_at IS NOT NULL
-    WHEN state = 40 THEN verdict IN ('declined', 'voided', 'refunded')
-    WHEN state = 100 THEN verdict = 'captured' AND cancel_requested_at IS NULL
-    WHEN state = 120 THEN verdict = 'declined'
-    WHEN state = 130 THEN verdict IN ('voided', 'refunded')
-    ELSE true END),
+  -- A state that is not listed takes any verdict, as a CHECK passes on NULL. Data, for every statement that writes reads and
+  -- plans its CHECKs anew: as sixteen comparisons this one took 0.09 of an INSERT's 0.32 ms.
+  CONSTRAINT verdict_by_state CHECK ('{"10": ["none"], "30": ["none"], "35": ["captured"],
+    "40": ["declined", "voided", "refunded"], "100": ["captured"], "110": ["none"], "120": ["declined"],
+    "130": ["voided", "refunded"]}'::jsonb -> state::text ? verdict),
+  CONSTRAINT cancel_by_state CHECK (CASE state
+    WHEN 35 THEN cancel_requested_at IS NOT NULL WHEN 100 THEN cancel_requested_at IS NULL ELSE true END),
   CONSTRAINT final_rests CHECK ((state >= 100) = (next_run_at IS NULL)),
   CONSTRAINT final_is_dated CHECK ((state >= 100) = (finished_at IS NOT NULL)),
   -- Only a tombstone has no fingerprint, no lines and no price.
@@ -134,14 +133,13 @@ const announceOrKeep = `
     IF NOT FOUND THEN RETURN; END IF;
     role := 'kept';
   END IF;
-  entity := to_jsonb(o); due := o.decide_at <= now(); RETURN NEXT;`
+  entity := to_json(o); due := o.decide_at <= now(); RETURN NEXT;`
 
 /** Of `defer_order`: until the next pass. */
 const pause = `CASE WHEN p_soon THEN interval '1 s'
       ELSE least(interval '10 s', interval '0.5 s' * power(2, least(attempt, 10))) * (0.5 + random()) END`
 
-const returnsOrder =
-  'RETURNS TABLE (role text, entity jsonb, due boolean) LANGUAGE plpgsql VOLATILE'
+const returnsOrder = 'RETURNS TABLE (role text, entity json, due boolean) LANGUAGE plpgsql VOLATILE'
 
 /** Each: one call, one round trip, one commit. `entity` is the row as JSON; `due` by the database's clock. */
 const functions = `
@@ -161,7 +159,7 @@ BEGIN
     INSERT INTO oms.orders (tenant_id, order_id, fp, state, currency, amount_minor, lines, payment_token, decide_at, next_run_at)
       VALUES (p_t, p_o, p_fp, 10, p_currency, v_amount, v_lines, p_token, now() + interval '60 s', now() + interval '12 s')
       ON CONFLICT DO NOTHING RETURNING * INTO o;
-    IF FOUND THEN role := 'fresh'; entity := to_jsonb(o); RETURN NEXT; RETURN; END IF;
+    IF FOUND THEN role := 'fresh'; entity := to_json(o); RETURN NEXT; RETURN; END IF;
   END IF;
   -- A second statement has a snapshot that sees the winner.
   SELECT * INTO o FROM oms.orders WHERE tenant_id = p_t AND order_id = p_o;
@@ -180,14 +178,14 @@ BEGIN
       role := CASE WHEN o.state >= 100 THEN 'final' ELSE 'running' END;
     END IF;
   END IF;
-  entity := to_jsonb(o); due := o.decide_at <= now(); RETURN NEXT;
+  entity := to_json(o); due := o.decide_at <= now(); RETURN NEXT;
 END $$;
 
 CREATE FUNCTION oms.load_order(p_t text, p_o uuid)
 ${returnsOrder} AS $$
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  RETURN QUERY SELECT 'read', to_jsonb(o), o.decide_at <= now() FROM oms.orders o WHERE o.tenant_id = p_t AND o.order_id = p_o;
+  RETURN QUERY SELECT 'read', to_json(o), o.decide_at <= now() FROM oms.orders o WHERE o.tenant_id = p_t AND o.order_id = p_o;
 END $$;
 
 CREATE FUNCTION oms.apply_rejected(p_t text, p_o uuid, p_detail jsonb)
@@ -254,7 +252,7 @@ BEGIN
       role := CASE WHEN o.state >= 100 THEN 'final' ELSE 'running' END;
     END IF;
   END IF;
-  entity := to_jsonb(o); due := o.decide_at <= now(); RETURN NEXT;
+  entity := to_json(o); due := o.decide_at <= now(); RETURN NEXT;
 END $$;
 
 -- p_charged: a charge went out without a verdict. p_soon: its end is near, ask again in a second. The cap of 10 s keeps
@@ -274,7 +272,7 @@ BEGIN
   END IF;
   IF NOT FOUND THEN SELECT * INTO o FROM oms.orders WHERE tenant_id = p_t AND order_id = p_o; END IF;
   IF NOT FOUND THEN RETURN; END IF;
-  entity := to_jsonb(o); due := o.decide_at <= now(); RETURN NEXT;
+  entity := to_json(o); due := o.decide_at <= now(); RETURN NEXT;
 END $$;
 
 -- An id that inventory knows and we do not: after a restore. The tombstone defeats a late acceptance, and the driver
@@ -295,7 +293,7 @@ CREATE FUNCTION oms.list_orders(p_t text, p_state smallint, p_before timestamptz
 ${returnsOrder} AS $$
 BEGIN
   PERFORM set_config('oms.tenant', p_t, true);
-  RETURN QUERY SELECT 'read', to_jsonb(o), o.decide_at <= now() FROM oms.orders o
+  RETURN QUERY SELECT 'read', to_json(o), o.decide_at <= now() FROM oms.orders o
     WHERE o.tenant_id = p_t AND (p_state IS NULL OR o.state = p_state)
       AND (p_before IS NULL OR o.created_at < p_before OR o.created_at = p_before AND o.order_id > p_before_id)
     ORDER BY o.created_at DESC, o.order_id LIMIT p_limit;

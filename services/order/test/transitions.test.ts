@@ -400,7 +400,7 @@ describe('a row that contradicts itself', () => {
       'verdict_by_state',
       { state: '35', verdict: "'none'", ...running, ...cancelled },
     ],
-    ['35 without a cancel', 'verdict_by_state', { state: '35', verdict: "'captured'", ...running }],
+    ['35 without a cancel', 'cancel_by_state', { state: '35', verdict: "'captured'", ...running }],
     ['40 without a verdict', 'verdict_by_state', { state: '40', verdict: "'none'", ...running }],
     [
       '40 with captured money',
@@ -414,7 +414,7 @@ describe('a row that contradicts itself', () => {
     ],
     [
       '100 with a cancel',
-      'verdict_by_state',
+      'cancel_by_state',
       { state: '100', verdict: "'captured'", ...final, ...cancelled },
     ],
     ['110 with a verdict', 'verdict_by_state', { state: '110', verdict: "'voided'", ...final }],
