@@ -75,7 +75,8 @@ export async function awaitVerdict<T>(
   let told = inProcess?.catch(() => undefined)
   for (let pause = firstMs; !isFinal(latest); pause = Math.min(slowestMs, pause * 2)) {
     const left = until - performance.now()
-    if (left <= 0) return latest
+    // Timers count whole milliseconds: the last one would be set, and its read made, several times over.
+    if (left < 1) return latest
     const timer = after(Math.min(pause, left))
     const first = await Promise.race([
       timer.elapsed,
