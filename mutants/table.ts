@@ -138,7 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
       file: TRANSITIONS,
       test: 'the functions > write on "captured" what the table says, for every row that can stand, and nothing else',
     },
-    fails: /^error: new row for relation "orders" violates check constraint "verdict_by_state"/,
+    fails: /^error: new row for relation "orders" violates check constraint "cancel_by_state"/,
   },
   {
     name: 'monotone-only-guard',
