@@ -40,7 +40,12 @@ const MODES: Readonly<Record<PspMode, string>> = {
   http: 'processor over HTTP',
 }
 
-type Contestants = Readonly<Record<'ours' | 'textbook' | 'floor' | 'textbookFloor', Place>>
+interface Contestant {
+  readonly place: Place
+  close(): Promise<void>
+}
+type Name = 'ours' | 'textbook' | 'floor' | 'textbookFloor'
+type Contestants = Readonly<Record<Name, Contestant>>
 
 export async function measureOrders(
   world: World,
@@ -70,30 +75,27 @@ async function measureMode(
   await system.start()
   const processorUrl = mode === 'http' ? system.urls.processor : undefined
   const theirs = await startTextbook(world, textbook, processorUrl)
-  const floor = createFloor({ databaseUrl: world.databaseUrl, processorUrl })
-  const textbookFloor = createTextbookFloor({ databaseUrl: textbook.url, processorUrl })
-  const ours = createHttpPlacing(system.urls.order)
-  const other = createHttpPlacing(theirs.url)
-  const contestants = {
-    ours: ours.place,
-    textbook: other.place,
-    floor: floor.place,
-    textbookFloor: textbookFloor.place,
+  const contestants: Contestants = {
+    ours: createHttpPlacing(system.urls.order),
+    textbook: createHttpPlacing(theirs.url),
+    floor: createFloor({ databaseUrl: world.databaseUrl, processorUrl }),
+    textbookFloor: createTextbookFloor({ databaseUrl: textbook.url, processorUrl }),
   }
+  const all = Object.values(contestants)
   try {
-    tell(`orders: ${MODES[mode]}, warming up for 4 × ${WARM_UP_MS / 1000} s`)
-    for (const place of Object.values(contestants)) await drive(place, 32, WARM_UP_MS)
+    tell(`orders: ${MODES[mode]}, warming up for ${all.length} × ${WARM_UP_MS / 1000} s`)
+    for (const { place } of all) await drive(place, 32, WARM_UP_MS)
     const rows: Row[] = []
     for (const callers of CALLERS) {
       tell(
-        `orders: ${MODES[mode]}, ${count(callers)}, ${rounds} rounds of 4 × ${ROUND_MS / 1000} s`,
+        `orders: ${MODES[mode]}, ${count(callers)}, ${rounds} rounds of ${all.length} × ${ROUND_MS / 1000} s`,
       )
       const title = `${MODES[mode]}, ${count(callers)}`
       rows.push(...rowsOf(title, await compete(world, contestants, callers, rounds), tell))
     }
     return rows
   } finally {
-    await Promise.all([floor, textbookFloor, ours, other].map((each) => each.close()))
+    await Promise.all(all.map((each) => each.close()))
     await Promise.all([theirs.stop(), system.stop()])
   }
 }
@@ -103,12 +105,14 @@ function compete(
   contestants: Contestants,
   callers: number,
   rounds: number,
-): Promise<Record<keyof Contestants, Load[]>> {
-  const turn = (place: Place) => async (): Promise<Load> => {
-    // What an earlier turn left to the relays must not be this one's to pay.
-    await quiet(world)
-    return drive(place, callers, ROUND_MS)
-  }
+): Promise<Record<Name, Load[]>> {
+  const turn =
+    ({ place }: Contestant) =>
+    async (): Promise<Load> => {
+      // What an earlier turn left to the relays must not be this one's to pay.
+      await quiet(world)
+      return drive(place, callers, ROUND_MS)
+    }
   return interleave(rounds, {
     ours: turn(contestants.ours),
     textbook: turn(contestants.textbook),
@@ -137,16 +141,16 @@ async function quiet(world: World): Promise<void> {
 
 function rowsOf(
   title: string,
-  loads: Record<keyof Contestants, Load[]>,
+  loads: Record<Name, Load[]>,
   tell: (line: string) => void,
 ): readonly Row[] {
-  const rate = (name: keyof Contestants) => loads[name].map(({ perSecond }) => perSecond)
+  const rate = (name: Name) => loads[name].map(({ perSecond }) => perSecond)
   const late = Object.values(loads).flatMap((each) => each.map((load) => load.late))
   const sum = late.reduce((a, b) => a + b, 0)
   if (sum > 0) tell(`orders: ${title}: ${sum} had their end later or were shed, and do not count`)
   const unit = 'orders/s'
   const alone = 'statements alone'
-  const against = (control: keyof Contestants, name: keyof Contestants, called: string) => ({
+  const against = (control: Name, name: Name, called: string) => ({
     control: called,
     ratios: ratiosOf(rate(name), rate(control)),
   })

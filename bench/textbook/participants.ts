@@ -4,29 +4,23 @@ import { ReservationBody, SettledPage } from '@oms/contracts/inventory'
 import { Refused } from './inventory.ts'
 import { PaymentBody } from './payment.ts'
 import type { Participants } from './saga.ts'
-import type { Upstream } from './upstream.ts'
+import type { Call, Upstream } from './upstream.ts'
 
 export function createHttpParticipants(inventory: Upstream, payment: Upstream): Participants {
   return {
-    async reserve(tenantId, body) {
-      const { status } = await inventory.post({
+    reserve: (tenantId, body) =>
+      agrees(inventory, tenantId, {
         path: '/reservations',
         body,
-        headers: headersOf(tenantId, body.order_id),
         answers: { 201: ReservationBody, 409: Refused },
-      })
-      return status === 201
-    },
+      }),
 
-    async charge(tenantId, body) {
-      const { status } = await payment.post({
+    charge: (tenantId, body) =>
+      agrees(payment, tenantId, {
         path: '/payments',
         body,
-        headers: headersOf(tenantId, body.order_id),
         answers: { 201: PaymentBody, 402: PaymentBody },
-      })
-      return status === 201
-    },
+      }),
 
     async release(tenantId, orderId) {
       await inventory.post({
@@ -47,6 +41,15 @@ export function createHttpParticipants(inventory: Upstream, payment: Upstream): 
       })
     },
   }
+}
+
+async function agrees(
+  upstream: Upstream,
+  tenantId: string,
+  call: Call & { readonly body: { readonly order_id: string } },
+): Promise<boolean> {
+  const headers = headersOf(tenantId, call.body.order_id)
+  return (await upstream.post({ ...call, headers })).status === 201
 }
 
 function headersOf(tenantId: string, orderId: string): Record<string, string> {

@@ -149,8 +149,10 @@ function send<Row>(
   values: readonly unknown[],
 ): Promise<readonly Row[]> {
   return new Promise((resolve, reject) => {
-    const query = new pg.Query<Row & pg.QueryResultRow>(text, [...values], (error, result) =>
-      error ? reject(error) : resolve(result.rows),
+    const query = new pg.Query<Row & pg.QueryResultRow>(
+      text,
+      values as unknown[],
+      (error, result) => (error ? reject(error) : resolve(result.rows)),
     )
     client.query(Object.assign(query, { name }))
   })

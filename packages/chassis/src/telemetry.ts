@@ -125,14 +125,7 @@ export async function clientSpan<T>(
   const parent = trace.getActiveSpan()
   if (parent !== undefined && !parent.isRecording()) return work(parent)
   const span = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes })
-  try {
-    return await context.with(trace.setSpan(context.active(), span), () => work(span))
-  } catch (error) {
-    span.setStatus({ code: SpanStatusCode.ERROR })
-    throw error
-  } finally {
-    span.end()
-  }
+  return inSpan(span, () => work(span))
 }
 
 /** A trace of its own for a pass that no request started. */
@@ -142,6 +135,11 @@ export async function rootSpan<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const span = tracer.startSpan(name, { kind: SpanKind.INTERNAL, attributes, root: true })
+  return inSpan(span, work)
+}
+
+/** Ends the span with `work`; a rejection marks it as failed. */
+async function inSpan<T>(span: Span, work: () => Promise<T>): Promise<T> {
   try {
     return await context.with(trace.setSpan(context.active(), span), work)
   } catch (error) {
